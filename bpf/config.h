@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
+/*
+ * config.h - what the agent tells the BPF programs: constants fixed at load (struct
+ * clew_bpf_config, read-only data, so that the verifier drops what is off) and one entry per
+ * traced process. Shared with src/probe/.
+ */
+#ifndef CLEW_BPF_CONFIG_H
+#define CLEW_BPF_CONFIG_H
+
+#include <clew/event.h>
+
+struct clew_bpf_config {
+	__u32 request_budget;  /* bytes copied of a request, per direction flip */
+	__u32 response_budget; /* likewise of a response */
+	__u8 trace_all;	       /* every process but the agent and those excluded */
+	__u8 watch_exec;       /* report every exec: the agent looks for processes to select */
+	__u8 watch_listen;     /* report listen() on ports in `watch_ports` */
+	__u8 pad[5];
+};
+
+enum clew_proc_flags {
+	CLEW_PROC_EXCLUDED = 1 << 0, /* never traced */
+	CLEW_PROC_THREADS = 1 << 1,  /* keep loop state per thread */
+};
+
+/* Value of map `procs`, key: thread group id. Offsets are those of the process's runtime. */
+struct clew_proc {
+	__u16 flags;	 /* enum clew_proc_flags */
+	__u16 runtime;	 /* enum clew_runtime_kind */
+	__u16 go_goid;	 /* runtime.g.goid; 0: unknown, no goroutine is reported */
+	__u16 go_req_ctx; /* net/http.Request.ctx */
+	__u16 go_pc_conn; /* net/http.persistConn.conn */
+	__u16 py_ctx;	   /* PyThreadState.context; 0: unknown */
+	__u16 py_task_ctx; /* _asyncio Task.task_context; 0: unknown */
+	__u16 pad;
+	__u32 py_specific; /* struct pthread.specific, from the thread pointer */
+	__u32 py_key;	   /* the pthread key that holds the PyThreadState */
+	__u64 go_itab_tls; /* itab of *crypto/tls.Conn as net.Conn, 0: none */
+};
+
+/* Value of map `threads`, key: thread id. */
+struct clew_thread {
+	__u32 turn; /* returns from the event loop's wait */
+	__u32 loop; /* CLEW_SEG_LOOP: was seen waiting in an event loop; else 0 */
+	/* Python: a Task whose constructor is running; its context is read at the next hook */
+	__u64 task, task_parent;
+};
+
+enum clew_conn_class { CLEW_CLASS_UNKNOWN = 0, CLEW_CLASS_HTTP = 1, CLEW_CLASS_IGNORED = 2 };
+
+/* Value of map `conns`, key: address of struct sock. */
+struct clew_kconn {
+	__u64 id;
+	__u64 ino;	 /* the socket's inode number: tells a reused address */
+	__u64 opened_ts; /* connect() */
+	__u32 budget;	 /* payload bytes that may still be copied in this direction */
+	__u32 upos[2];	 /* Unix: stream position by direction */
+	__u16 family;
+	__u8 class;	 /* enum clew_conn_class */
+	__u8 role;
+	__u8 last_dir;	 /* 0xff: no byte yet */
+	__u8 announced;	 /* CONN_OPEN was emitted */
+	__u8 flips;	 /* direction flips while the class is unknown */
+	__u8 from_start;
+};
+
+/* Direction flips without a sign of a known protocol after which a connection is left alone. */
+#define CLEW_FLIPS_MAX 8
+
+#endif

@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
+/*
+ * capture.bpf.h - the capture core, the same under all three attach layers.
+ *
+ * One finished socket call comes in as struct io; it becomes no event (another protocol) or one
+ * segment event. In order of cost: process
+ * filter (done by the caller), connection, class, and only then a copy of the head's bytes.
+ *
+ *   if the connection is ignored: leave
+ *   if the direction flipped: look at eight bytes, refill the copy budget
+ *   if the class is unknown and no message starts here: leave (for good after a few flips)
+ *   announce the connection once; copy what the budget allows; submit
+ *
+ * A TCP position is the sequence number in tcp_sock after the call, less what the call moved:
+ * true on both ends, also for connections older than the agent, and after any loss.
+ */
+#ifndef CLEW_CAPTURE_BPF_H
+#define CLEW_CAPTURE_BPF_H
+
+#include "conn.bpf.h"
+#include "context.bpf.h"
+#include "nginx.bpf.h"
+
+#define CLEW_IOV_MAX 8    /* buffers that are walked to find a call's end */
+#define CLEW_GATHER_IOV 4 /* buffers behind the first that a head may go on in */
+
+/* Where an iovec array lies: the layer says so before it includes this. */
+#if CLEW_IOV_IN_USER
+#define probe_read_iov bpf_probe_read_user
+#else
+#define probe_read_iov bpf_probe_read_kernel
+#endif
+
+struct io {
+	struct sock *sk;
+	struct file *file;	 /* may be NULL */
+	const struct iovec *iov; /* the buffers after the first, or NULL */
+	__u64 ino;
+	__u64 base; /* first buffer; 0: the bytes cannot be seen */
+	__u32 len;  /* bytes in it that this call moved */
+	__u32 nr_iov;
+	__u32 ret;  /* bytes that the call moved in all */
+	__u16 flags;
+	__u8 dir;
+};
+
+/* The segment that the call becomes. */
+struct cut {
+	struct context who;
+	__u64 conn_id;
+	__u64 base;
+	__u32 len; /* true bytes of this piece */
+	__u32 n;   /* of them to copy, <= len and <= CLEW_CAP_MAX */
+	__u32 budget; /* may still be copied in this direction */
+	__u64 tail; /* where its last bytes are, 0: unknown */
+	__u32 tail_n;
+	__u32 seq;
+	__u16 flags;
+	__u8 dir;
+	__u8 scattered; /* the head goes on behind the first buffer */
+};
+
+/*
+ * The work of one call lies in a map, per processor and program, not on the stack: the verifier
+ * does not follow what is in it, and so does not walk every combination of its values (300,000
+ * steps on the stack, 10,000 here). No program is entered twice on one processor: the kernel
+ * counts such a call as missed.
+ */
+struct work {
+	struct io io;
+	struct cut cut;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, CLEW_WORK_SLOTS);
+	__type(key, __u32);
+	__type(value, struct work);
+} CLEW_WORK_MAP SEC(".maps");
+
+static __always_inline struct work *work_of(__u32 slot)
+{
+	struct work *w = bpf_map_lookup_elem(&CLEW_WORK_MAP, &slot);
+
+	if (w) {
+		w->io.flags = 0;
+		w->io.base = 0;
+		w->io.len = 0;
+		w->io.iov = NULL;
+		w->io.nr_iov = 0;
+		w->io.ino = 0;
+	}
+	return w;
+}
+
+static __always_inline void set_tail(struct cut *cut, __u64 end, __u32 n)
+{
+	cut->tail_n = n < CLEW_TAIL_MAX ? n : CLEW_TAIL_MAX;
+	cut->tail = end - cut->tail_n;
+}
+
+/* Where the call's last bytes are: in the only buffer, or in the last one that was moved. */
+static __always_inline void find_tail(struct cut *cut, const struct io *io)
+{
+	__u32 done = io->len;
+
+	cut->tail = 0;
+	if (!io->base)
+		return;
+	if (io->len >= io->ret) {
+		set_tail(cut, io->base + io->len, io->len);
+		return;
+	}
+	if (!io->iov)
+		return;
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < CLEW_IOV_MAX; i++) {
+		struct iovec v = {};
+
+		if ((__u32)i >= io->nr_iov)
+			return;
+		probe_read_iov(&v, sizeof(v), io->iov + i);
+		if (done + v.iov_len >= io->ret) {
+			set_tail(cut, (__u64)v.iov_base + (io->ret - done), io->ret - done);
+			return;
+		}
+		done += v.iov_len;
+	}
+}
+
+/*
+ * A head that lies in several buffers: copy them one behind the other, as far as the budget
+ * goes, so that one event carries the call. Returns how many bytes were copied.
+ */
+#define GATHER_MAX (CLEW_CAP_MAX / 2)
+
+static __always_inline __u32 gather(struct clew_segment *e, const struct io *io, __u32 budget)
+{
+	struct iovec v = {.iov_base = (void *)io->base, .iov_len = io->len};
+	__u64 off = 0;
+
+	if (budget > io->ret)
+		budget = io->ret;
+	if (budget > GATHER_MAX)
+		budget = GATHER_MAX;
+#pragma clang loop unroll(disable)
+	for (int i = 0; i <= CLEW_GATHER_IOV; i++) {
+		__u64 n = v.iov_len, at;
+
+		if (off >= budget)
+			break;
+		if (n > budget - off)
+			n = budget - off;
+		at = off;
+		asm volatile("" : "+r"(at), "+r"(n)); /* as in SEGMENT_OF */
+		if (n > GATHER_MAX || at > GATHER_MAX)
+			break;
+		if (n && bpf_probe_read_user(e->data + at, n, v.iov_base))
+			break;
+		off += n;
+		if ((__u32)i >= io->nr_iov)
+			break;
+		probe_read_iov(&v, sizeof(v), io->iov + i);
+	}
+	return off;
+}
+
+static __always_inline void segment_fill(struct clew_segment *e, const struct cut *cut, __u32 n)
+{
+	header(&e->h, CLEW_EV_SEGMENT, sizeof(*e) + n, cut->who.turn);
+	e->conn_id = cut->conn_id;
+	e->ctx = cut->who.ctx;
+	e->ref = cut->who.ref;
+	e->seq = cut->seq;
+	e->len = cut->len;
+	e->cap = n;
+	e->flags = cut->flags | cut->who.loop;
+	e->dir = cut->dir;
+	e->ctx_kind = cut->who.kind;
+	e->tail_len = 0;
+	e->pad[0] = 0;
+	*(__u64 *)e->tail = 0;
+	if (n < cut->len && cut->tail) {
+		__u64 t = cut->tail_n;
+
+		asm volatile("" : "+r"(t));
+		if (t <= CLEW_TAIL_MAX && !bpf_probe_read_user(e->tail, t, (void *)cut->tail))
+			e->tail_len = t;
+	}
+}
+
+/* A ring-buffer record has a constant size for the verifier: a few sizes, the smallest fits. */
+#define SEGMENT_OF(size_) \
+	do { \
+		__u64 m = n; \
+		asm volatile("" : "+r"(m)); /* compare and use one register: bounds stay known */ \
+		if (m <= (size_)) { \
+			struct clew_segment *e = bpf_ringbuf_reserve( \
+				&events, sizeof(struct clew_segment) + (size_), 0); \
+			if (!e) \
+				goto full; \
+			if (m && bpf_probe_read_user(e->data, m, (void *)cut->base)) { \
+				count(CLEW_STAT_COPY_FAILED); \
+				cut->flags |= CLEW_SEG_CUT; \
+				m = 0; \
+			} \
+			segment_fill(e, cut, m); \
+			SUBMIT(e); \
+			return 0; \
+		} \
+	} while (0)
+
+static __always_inline int segment_emit(struct cut *cut, const struct io *io)
+{
+	__u32 n = cut->n;
+
+	if (cut->scattered) {
+		struct clew_segment *e = bpf_ringbuf_reserve(
+			&events, sizeof(struct clew_segment) + CLEW_CAP_MAX, 0);
+
+		if (!e)
+			goto full;
+		n = gather(e, io, cut->budget);
+		cut->n = n;
+		segment_fill(e, cut, n);
+		SUBMIT(e);
+		return 0;
+	}
+	SEGMENT_OF(64);
+	SEGMENT_OF(128);
+	SEGMENT_OF(192);
+	SEGMENT_OF(256);
+	SEGMENT_OF(512);
+	SEGMENT_OF(1024);
+	SEGMENT_OF(2048);
+	SEGMENT_OF(CLEW_CAP_MAX);
+	return 0;
+full:
+	count_exact(CLEW_STAT_DROP_RING_FULL);
+	count(CLEW_STAT_DROP_SEGMENTS);
+	return -1;
+}
+
+static __always_inline __u32 stream_pos(struct clew_kconn *c, const struct io *io,
+					struct sock *sk)
+{
+	struct tcp_sock *tp = (void *)sk;
+	__u32 after;
+
+	if (c->family == CLEW_AF_UNIX) {
+		__u32 at = c->upos[io->dir & 1];
+
+		c->upos[io->dir & 1] = at + io->ret;
+		return at;
+	}
+	after = io->dir == CLEW_SEND ? BPF_CORE_READ(tp, write_seq) : BPF_CORE_READ(tp, copied_seq);
+	return after - io->ret;
+}
+
+/*
+ * The class of a connection by what starts at this flip. Returns false when the call is of no
+ * interest. A connection met in its middle may be inside a body: it gets a few flips.
+ */
+static __always_inline bool conn_classify(struct clew_kconn *c, enum sign sign, bool flip)
+{
+	if (c->class == CLEW_CLASS_HTTP)
+		return true;
+	if (sign != SIGN_NONE) {
+		c->class = CLEW_CLASS_HTTP;
+		return true;
+	}
+	if (flip)
+		c->flips++;
+	if (c->from_start || c->flips >= CLEW_FLIPS_MAX) {
+		c->class = CLEW_CLASS_IGNORED;
+		count(CLEW_STAT_SKIP_PROTOCOL);
+	}
+	return false;
+}
+
+/* True when the first buffer ends with an empty line: a whole head, what follows is body. */
+static __always_inline bool ends_head(const struct io *io)
+{
+	return io->len >= 4 && user_u32(io->base + io->len - 4) == 0x0a0d0a0d;
+}
+
+/* The eight bytes at the start decide what a flip begins; refills the budget. False: leave. */
+static __always_inline bool capture_flip(struct clew_kconn *c, const struct io *io, bool flip,
+					 enum sign *ret_sign)
+{
+	enum sign sign = SIGN_NONE;
+	__u64 w = 0;
+
+	if (io->base && io->len) {
+		bpf_probe_read_user(&w, sizeof(w), (void *)io->base);
+		sign = classify(w, io->len);
+	}
+	if (!io->ret && c->class != CLEW_CLASS_HTTP)
+		return false;
+	c->last_dir = io->dir;
+	if (!conn_classify(c, sign, flip))
+		return false;
+	c->budget = sign == SIGN_RESPONSE ? config.response_budget : config.request_budget;
+	if (!c->role && sign != SIGN_NONE)
+		c->role = (sign == SIGN_REQUEST) == (io->dir == CLEW_RECV) ? CLEW_ROLE_SERVER :
+									     CLEW_ROLE_CLIENT;
+	*ret_sign = sign;
+	return true;
+}
+
+/* What is copied, and where the rest ends. */
+static __always_inline void cut_set(struct cut *cut, const struct clew_kconn *c,
+				    const struct io *io)
+{
+	cut->conn_id = c->id;
+	cut->dir = io->dir;
+	cut->flags = io->flags | (c->from_start ? 0 : CLEW_SEG_LATE);
+	cut->base = io->base;
+	cut->len = io->ret;
+	cut->budget = c->budget;
+	cut->tail = 0;
+	cut->scattered = io->base && io->len < io->ret && io->iov && c->budget > io->len &&
+			 !ends_head(io);
+	cut->n = io->base ? io->len : 0;
+	if (cut->n > c->budget)
+		cut->n = c->budget;
+	if (cut->n > CLEW_CAP_MAX)
+		cut->n = CLEW_CAP_MAX;
+	if (cut->n < cut->len)
+		find_tail(cut, io);
+}
+
+static __always_inline int capture(const struct clew_proc *p, struct work *w)
+{
+	struct io *io = &w->io;
+	struct cut *cut = &w->cut;
+	struct sock *sk = io->sk;
+	struct clew_kconn *c = conn_get(sk, io->ino);
+	enum sign sign = SIGN_NONE;
+	bool flip;
+
+	if (!c) {
+		count_exact(CLEW_STAT_DROP_CONN_FULL);
+		return 0;
+	}
+	if (c->class == CLEW_CLASS_IGNORED) {
+		count(CLEW_STAT_SKIP_IGNORED);
+		return 0;
+	}
+	count(CLEW_STAT_CALLS);
+	cut->seq = stream_pos(c, io, sk);
+	flip = c->last_dir != io->dir;
+	if ((flip || c->class == CLEW_CLASS_UNKNOWN) && !capture_flip(c, io, flip, &sign))
+		return 0;
+	conn_announce(c, sk);
+	context_read(p, &cut->who);
+	if (p->runtime == CLEW_RT_NGINX && io->dir == CLEW_SEND && sign == SIGN_REQUEST)
+		cut->who.ref = nginx_downstream(io->file);
+#if !CLEW_IOV_IN_USER
+	context_uring(&cut->who);
+#endif
+	cut_set(cut, c, io);
+	segment_emit(cut, io);
+	c->budget -= cut->n;
+	return 0;
+}
+
+#endif

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
+/* maps.bpf.c - defines, once, what maps.h declares. */
+#include "maps.h"
+
+struct clew_map_events events SEC(".maps");
+struct clew_map_procs procs SEC(".maps");
+struct clew_map_conns conns SEC(".maps");
+struct clew_map_threads threads SEC(".maps");
+struct clew_map_py_tasks py_tasks SEC(".maps");
+struct clew_map_watch_ports watch_ports SEC(".maps");
+struct clew_map_stats stats SEC(".maps");
+
+const volatile struct clew_bpf_config config = {};
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";

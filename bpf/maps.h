@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
+/* maps.h - the maps that all BPF programs share; maps.bpf.c defines them. */
+#ifndef CLEW_MAPS_H
+#define CLEW_MAPS_H
+
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include "config.h"
+
+/* Events to the agent. The size is set at load. */
+struct clew_map_events {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 16);
+};
+
+/* Traced (or excluded) processes: the first thing that every program asks. */
+struct clew_map_procs {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u32);
+	__type(value, struct clew_proc);
+};
+
+/* Connections by socket. LRU: an entry that is evicted is met anew, never wrong. */
+struct clew_map_conns {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, struct clew_kconn);
+};
+
+struct clew_map_threads {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, __u32);
+	__type(value, struct clew_thread);
+};
+
+/* Python: PyContext address -> the Task that it was made for (key mixes in the process). */
+struct clew_map_py_tasks {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, __u64);
+};
+
+struct clew_map_watch_ports {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 256);
+	__type(key, __u32);
+	__type(value, __u32);
+};
+
+struct clew_map_stats {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, CLEW_STAT_MAX);
+	__type(key, __u32);
+	__type(value, __u64);
+};
+
+extern struct clew_map_events events SEC(".maps");
+extern struct clew_map_procs procs SEC(".maps");
+extern struct clew_map_conns conns SEC(".maps");
+extern struct clew_map_threads threads SEC(".maps");
+extern struct clew_map_py_tasks py_tasks SEC(".maps");
+extern struct clew_map_watch_ports watch_ports SEC(".maps");
+extern struct clew_map_stats stats SEC(".maps");
+
+extern const volatile struct clew_bpf_config config;
+
+#endif

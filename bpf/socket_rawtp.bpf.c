@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
+/*
+ * socket_rawtp.bpf.c - attach layer 3: the raw tracepoint sys_exit, for kernels without kprobes
+ * and without fexit. At the exit of a call the saved user registers still hold its arguments, so
+ * one hook suffices and nothing is kept per call. It does not see io_uring.
+ *
+ *   on exit of a call that can move socket bytes, or wait for them:
+ *     not ours: leave;  waited in an event loop: note the turn, leave
+ *     descriptor -> file -> socket -> sock;  not a socket: leave
+ *     find the user buffer;  capture
+ */
+#define CLEW_IOV_IN_USER 1
+#define CLEW_WORK_MAP rawtp_work
+#define CLEW_WORK_SLOTS 1
+#include "lib/capture.bpf.h"
+#include "lib/syscalls.bpf.h"
+
+enum what { W_NONE, W_RECV, W_SEND, W_RECV_IOV, W_SEND_IOV, W_RECV_MSG, W_SEND_MSG, W_RECV_BLIND,
+	    W_SEND_BLIND, W_RECV_MMSG, W_SEND_MMSG, W_LOOP, W_POLL, W_ACCEPT, W_CONNECT, W_SPLICE };
+
+static __always_inline enum what what_of(long nr)
+{
+	switch (nr) {
+	case SYS_READ:
+	case SYS_RECVFROM:
+		return W_RECV;
+	case SYS_WRITE:
+	case SYS_SENDTO:
+		return W_SEND;
+	case SYS_READV:
+		return W_RECV_IOV;
+	case SYS_WRITEV:
+		return W_SEND_IOV;
+	case SYS_RECVMSG:
+		return W_RECV_MSG;
+	case SYS_SENDMSG:
+		return W_SEND_MSG;
+	case SYS_SENDFILE:
+		return W_SEND_BLIND;
+	case SYS_SPLICE:
+		return W_SPLICE;
+	case SYS_RECVMMSG:
+		return W_RECV_MMSG;
+	case SYS_SENDMMSG:
+		return W_SEND_MMSG;
+	case SYS_EPOLL_WAIT:
+	case SYS_EPOLL_PWAIT:
+	case SYS_EPOLL_PWAIT2:
+		return W_LOOP;
+	case SYS_POLL:
+	case SYS_PPOLL:
+		return W_POLL;
+	case SYS_ACCEPT:
+	case SYS_ACCEPT4:
+		return W_ACCEPT;
+	case SYS_CONNECT:
+		return W_CONNECT;
+	}
+	return W_NONE;
+}
+
+/* struct msghdr of user space (64 bit): msg_iov at 16, msg_iovlen at 24. */
+#define USER_MSG_IOV 16
+#define USER_MSG_IOVLEN 24
+/* struct mmsghdr: a msghdr of 56 bytes, msg_len at 56, 64 bytes in all */
+#define USER_MMSG_LEN 56
+
+static __always_inline void first_buffer(struct io *io, __u64 iov, __u64 nr)
+{
+	struct iovec v = {};
+
+	io->base = 0;
+	io->len = 0;
+	if (!nr || bpf_probe_read_user(&v, sizeof(v), (void *)iov))
+		return;
+	io->base = (__u64)v.iov_base;
+	io->len = v.iov_len < io->ret ? v.iov_len : io->ret;
+	io->iov = (const struct iovec *)iov + 1;
+	io->nr_iov = nr - 1;
+}
+
+/* Several messages in one call: taken as one; the bytes of a single message are seen. */
+static __always_inline void first_of_mmsg(struct io *io, __u64 vec, __u32 nr)
+{
+	__u32 total = 0;
+
+	for (int i = 0; i < CLEW_IOV_MAX; i++)
+		if ((__u32)i < nr)
+			total += user_u32(vec + 64 * (__u64)i + USER_MMSG_LEN);
+	io->ret = total;
+	if (nr == 1)
+		first_buffer(io, user_u64(vec + USER_MSG_IOV), user_u64(vec + USER_MSG_IOVLEN));
+	else
+		io->flags |= CLEW_SEG_NOBYTES;
+}
+
+static __always_inline int on_transfer(const struct clew_proc *p, struct pt_regs *regs,
+				       enum what what, long ret)
+{
+	bool send = what == W_SEND || what == W_SEND_IOV || what == W_SEND_MSG ||
+		    what == W_SEND_BLIND || what == W_SEND_MMSG;
+	struct work *w = work_of(0);
+	__u64 a2 = SYS_ARG2(regs), ino = 0;
+	struct file *file;
+	struct sock *sk;
+
+	if (!w || ret < 0 || (ret == 0 && send))
+		return 0;
+	if (ret == 0 && what == W_RECV && !SYS_ARG3(regs))
+		return 0;
+	file = file_of_fd(SYS_ARG1(regs));
+	sk = sock_of_file(file, &ino);
+	if (!sk) {
+		if (what != W_SPLICE || !ret)
+			return 0;
+		file = file_of_fd(SYS_ARG3(regs)); /* pipe -> socket */
+		sk = sock_of_file(file, &ino);
+		send = true;
+		if (!sk)
+			return 0;
+	}
+	w->io.sk = sk;
+	w->io.file = file;
+	w->io.ino = ino;
+	w->io.dir = send ? CLEW_SEND : CLEW_RECV;
+	w->io.ret = ret > 0x7fffffff ? 0x7fffffff : ret;
+	if (ret == 0) {
+		w->io.flags = CLEW_SEG_EOF;
+	} else if (what == W_RECV || what == W_SEND) {
+		w->io.base = a2;
+		w->io.len = w->io.ret;
+	} else if (what == W_RECV_IOV || what == W_SEND_IOV) {
+		first_buffer(&w->io, a2, SYS_ARG3(regs));
+	} else if (what == W_RECV_MSG || what == W_SEND_MSG) {
+		first_buffer(&w->io, user_u64(a2 + USER_MSG_IOV), user_u64(a2 + USER_MSG_IOVLEN));
+	} else if (what == W_RECV_MMSG || what == W_SEND_MMSG) {
+		first_of_mmsg(&w->io, a2, ret);
+	} else {
+		w->io.flags = CLEW_SEG_NOBYTES;
+	}
+	return capture(p, w);
+}
+
+/* MSG_PEEK leaves the bytes where they are: they will be read again. */
+#define CLEW_MSG_PEEK 2
+#if defined(__TARGET_ARCH_x86)
+#define SYS_ARG4(regs) BPF_CORE_READ(regs, r10)
+#else
+#define SYS_ARG4(regs) BPF_CORE_READ(regs, regs[3])
+#endif
+
+static __always_inline bool is_peek(struct pt_regs *regs, long nr)
+{
+	if (nr == SYS_RECVFROM || nr == SYS_RECVMMSG)
+		return SYS_ARG4(regs) & CLEW_MSG_PEEK;
+	if (nr == SYS_RECVMSG)
+		return SYS_ARG3(regs) & CLEW_MSG_PEEK;
+	return false;
+}
+
+SEC("?raw_tp/sys_exit")
+int clew_sys_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct pt_regs *regs = (void *)ctx->args[0];
+	long ret = ctx->args[1];
+	struct clew_proc spare, *p;
+	enum what what;
+	long nr;
+
+	p = traced(bpf_get_current_pid_tgid() >> 32, &spare);
+	if (!p)
+		return 0;
+	nr = SYS_NR(regs);
+	what = what_of(nr);
+	if (what == W_NONE)
+		return 0;
+	if (what == W_LOOP) {
+		context_loop_turn(p);
+		return 0;
+	}
+	if (what == W_POLL) {
+		if (SYS_ARG2(regs) > 1) /* waits for more than one thing at a time */
+			context_loop_turn(p);
+		return 0;
+	}
+	if (what == W_ACCEPT || what == W_CONNECT) {
+		struct sock *sk;
+		__u64 ino = 0;
+
+		if (what == W_ACCEPT && ret < 0)
+			return 0;
+		sk = sock_of_file(file_of_fd(what == W_ACCEPT ? ret : SYS_ARG1(regs)), &ino);
+		if (what == W_ACCEPT)
+			conn_accepted(sk, ino);
+		else if (!ret && sk && BPF_CORE_READ(sk, __sk_common.skc_family) == CLEW_AF_UNIX)
+			conn_connecting(sk, ino); /* TCP: see process.bpf.c */
+		return 0;
+	}
+	if (is_peek(regs, nr))
+		return 0;
+	return on_transfer(p, regs, what, ret);
+}

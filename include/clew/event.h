@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
+/*
+ * event.h - the only interface between the BPF programs and the agent, and the format of a
+ * recording. Events state facts (who, when, which connection and byte position, which bytes,
+ * which execution context); every decision is made in userspace. Fixed width, host byte order,
+ * explicit padding; sizes and offsets are asserted below, on both sides of the interface.
+ *
+ * Every record starts with struct clew_event. A reader checks `size` before it looks past the
+ * header and every inner length before it follows it.
+ */
+#ifndef CLEW_EVENT_H
+#define CLEW_EVENT_H
+
+#ifndef __bpf__
+#include <linux/types.h>
+#include <stddef.h>
+#endif
+
+#define CLEW_EVENT_VERSION 1
+
+/* Payload limits. A segment event carries at most CLEW_CAP_MAX bytes of one call. */
+#define CLEW_CAP_MAX 4096
+#define CLEW_TAIL_MAX 8
+#define CLEW_CHAIN_MAX 10
+#define CLEW_PATH_MAX 128
+
+enum clew_event_type {
+	CLEW_EV_SEGMENT = 1, /* bytes crossed a socket: struct clew_segment */
+	CLEW_EV_CONN_OPEN,   /* a connection was met: struct clew_conn_open */
+	CLEW_EV_CONN_CLOSE,  /* it ended: struct clew_conn_close */
+	CLEW_EV_FORK,	     /* a traced process made a child process: struct clew_proc_event */
+	CLEW_EV_EXEC,	     /* a process replaced its program: struct clew_proc_event */
+	CLEW_EV_EXIT,	     /* the last thread of a process ended: struct clew_proc_event */
+	CLEW_EV_LISTEN,	     /* a process listens on a watched port: struct clew_proc_event */
+	CLEW_EV_EDGE,	     /* a runtime's causal fact: struct clew_edge */
+	/* The agent adds these to the stream, so that a recording is complete in itself. */
+	CLEW_EV_CLOCK = 32, /* monotonic and wall clock read together: struct clew_clock */
+	CLEW_EV_PROC_INFO,  /* what is known about a process: struct clew_proc_info */
+	CLEW_EV_STATS,	    /* the kernel side's counters: struct clew_stats */
+};
+
+struct clew_event {
+	__u8 version; /* CLEW_EVENT_VERSION */
+	__u8 type;    /* enum clew_event_type */
+	__u16 size;   /* of the whole record, bytes, this header included */
+	__u32 pid;    /* thread group id in the initial pid namespace */
+	__u32 tid;    /* thread id in the initial pid namespace */
+	__u32 turn;   /* how often this thread has come back from its event loop's wait */
+	__u64 ts;     /* CLOCK_MONOTONIC, ns */
+};
+
+enum clew_dir { CLEW_RECV = 0, CLEW_SEND = 1 };
+
+enum clew_ctx_kind {
+	CLEW_CTX_NONE = 0,   /* unknown: nothing may be concluded from who ran */
+	CLEW_CTX_THREAD = 1, /* the thread is the context; `ctx` is 0 */
+	CLEW_CTX_GO = 2,     /* ctx = goroutine id */
+	CLEW_CTX_PYTHON = 3, /* ctx = address of the PyContext; ref = its live Task or 0 */
+	CLEW_CTX_NGINX = 4,  /* ref = conn_id of the downstream connection, or 0 */
+};
+
+enum clew_segment_flags {
+	CLEW_SEG_EOF = 1 << 0,	   /* a read returned 0: the peer closed its direction */
+	CLEW_SEG_LOOP = 1 << 1,	   /* this thread was seen waiting in an event loop */
+	CLEW_SEG_NOBYTES = 1 << 2, /* sendfile, splice, page contents: bytes cannot be seen */
+	CLEW_SEG_LATE = 1 << 3,	   /* first segment of a connection met after it was opened */
+	CLEW_SEG_CUT = 1 << 4,	   /* the copy of the bytes failed (page not present): cap is 0 */
+};
+
+/*
+ * `len` bytes crossed the socket, the first one at stream position `seq`; the first `cap` of
+ * them follow. For TCP `seq` is the TCP sequence number of the first byte, so both ends of a
+ * connection name a byte alike (RFC 9293 3.4); for Unix sockets it counts from the moment the
+ * connection was met. When cap < len, `tail` holds the last `tail_len` of the `len` bytes.
+ */
+struct clew_segment {
+	struct clew_event h;
+	__u64 conn_id;
+	__u64 ctx; /* by ctx_kind */
+	__u64 ref; /* by ctx_kind */
+	__u32 seq;
+	__u32 len;
+	__u16 cap;
+	__u16 flags; /* enum clew_segment_flags */
+	__u8 dir;    /* enum clew_dir */
+	__u8 ctx_kind;
+	__u8 tail_len;
+	__u8 pad[1];
+	__u8 tail[CLEW_TAIL_MAX];
+	__u8 data[];
+};
+
+enum clew_role { CLEW_ROLE_UNKNOWN = 0, CLEW_ROLE_CLIENT = 1, CLEW_ROLE_SERVER = 2 };
+
+/*
+ * Addresses are in network order, IPv4 in the first four bytes; ports in host order. A Unix
+ * socket has family AF_UNIX (1), no addresses, and names its two ends by `sk` and `peer_sk`.
+ */
+struct clew_conn_open {
+	struct clew_event h;
+	__u64 conn_id;	  /* unique for the life of the agent */
+	__u64 sk;	  /* kernel address of the socket: identity only */
+	__u64 peer_sk;	  /* Unix: the other end */
+	__u64 opened_ts;  /* ns; connect() was called then, or 0 if not seen */
+	__u32 netns;	  /* inode number of the network namespace */
+	__u16 family;	  /* AF_INET 2, AF_INET6 10, AF_UNIX 1 */
+	__u8 role;	  /* enum clew_role */
+	__u8 from_start;  /* 1: no byte crossed before this event */
+	__u16 local_port;
+	__u16 remote_port;
+	__u8 pad[4];
+	__u8 local_addr[16];
+	__u8 remote_addr[16];
+};
+
+enum clew_close_reason {
+	CLEW_CLOSE_LOCAL = 1,  /* this side sent FIN */
+	CLEW_CLOSE_GONE = 2,   /* the socket is closed for good */
+	CLEW_CLOSE_REUSED = 3, /* its kernel address now belongs to another socket */
+	CLEW_CLOSE_HELD = 4,   /* dead for TCP, but its process has it open: may read what came */
+};
+
+struct clew_conn_close {
+	struct clew_event h;
+	__u64 conn_id;
+	__u32 reason; /* enum clew_close_reason */
+	__u32 pad;
+};
+
+struct clew_proc_event {
+	struct clew_event h;
+	__u32 other; /* FORK: the child's pid. EXIT: exit code. LISTEN: the port */
+	__u32 pad;
+	char comm[16];
+	char path[CLEW_PATH_MAX]; /* EXEC: the file name as given to execve, NUL terminated */
+};
+
+enum clew_edge_kind {
+	/* Go: serverHandler.ServeHTTP entered; ctx = goid, chain[0] = the request's context */
+	CLEW_EDGE_GO_SERVE = 1,
+	/* Go: (*persistConn).roundTrip entered; ctx = goid, conn_id = the connection whose next
+	 * request this call will write, chain = the request's context and its ancestors */
+	CLEW_EDGE_GO_ROUNDTRIP = 2,
+	/* Python: a Task was made; ctx = parent's PyContext, child = the Task's own, ref = Task */
+	CLEW_EDGE_PY_TASK = 3,
+	/* Python: PyContext_CopyCurrent returned; ctx = current PyContext, child = the copy */
+	CLEW_EDGE_PY_COPY = 4,
+};
+
+struct clew_edge {
+	struct clew_event h;
+	__u64 conn_id;
+	__u64 ctx;
+	__u64 child;
+	__u64 ref;
+	__u16 kind; /* enum clew_edge_kind */
+	__u16 chain_len;
+	__u8 pad[4];
+	__u64 chain[CLEW_CHAIN_MAX];
+};
+
+struct clew_clock {
+	struct clew_event h; /* h.ts = CLOCK_MONOTONIC */
+	__u64 realtime;	     /* CLOCK_REALTIME at the same moment, ns since 1970 */
+};
+
+enum clew_runtime_kind {
+	CLEW_RT_UNKNOWN = 0, /* native threads: the thread rule applies */
+	CLEW_RT_GO = 1,
+	CLEW_RT_PYTHON = 2,
+	CLEW_RT_NGINX = 3,
+	CLEW_RT_OTHER = 4, /* a runtime whose contexts are not understood: only headers and joins */
+};
+
+/*
+ * What discovery found out about h.pid: `text_len` bytes of "key\0value\0" pairs follow, keys
+ * are OpenTelemetry resource attribute names.
+ */
+struct clew_proc_info {
+	struct clew_event h;
+	__u64 start_time; /* /proc/PID/stat field 22, clock ticks since boot */
+	__u16 runtime;	  /* enum clew_runtime_kind */
+	__u16 text_len;
+	__u8 pad[4];
+	char text[];
+};
+
+/* Why the kernel side could not tell something. Index of the `stats` per-CPU array. */
+enum clew_stat {
+	CLEW_STAT_EMITTED = 0,	    /* records put into the ring buffer */
+	CLEW_STAT_DROP_RING_FULL,   /* records that found the ring buffer full */
+	CLEW_STAT_DROP_CONN_FULL,   /* segments whose connection found no room in the map */
+	CLEW_STAT_DROP_NO_SOCKET,   /* calls whose socket could not be read */
+	CLEW_STAT_SKIP_IGNORED,	    /* calls on connections classified as uninteresting */
+	CLEW_STAT_SKIP_PROTOCOL,    /* connections classified as uninteresting */
+	CLEW_STAT_COPY_FAILED,	    /* payload copies that failed (segment still emitted) */
+	CLEW_STAT_EDGE_UNRESOLVED,  /* runtime probes that read nothing usable */
+	CLEW_STAT_CALLS,	    /* socket calls of traced processes that moved bytes */
+	CLEW_STAT_THREADS_FULL,	    /* threads that found no room in the thread map */
+	CLEW_STAT_DROP_SEGMENTS,    /* of DROP_RING_FULL: segment records */
+	CLEW_STAT_MAX,
+};
+
+struct clew_stats {
+	struct clew_event h;
+	__u64 count[16]; /* by enum clew_stat */
+};
+
+_Static_assert(sizeof(struct clew_event) == 24, "ABI");
+_Static_assert(sizeof(struct clew_segment) == 72, "ABI");
+_Static_assert(sizeof(struct clew_conn_open) == 104, "ABI");
+_Static_assert(sizeof(struct clew_conn_close) == 40, "ABI");
+_Static_assert(sizeof(struct clew_proc_event) == 176, "ABI");
+_Static_assert(sizeof(struct clew_edge) == 144, "ABI");
+_Static_assert(sizeof(struct clew_clock) == 32, "ABI");
+_Static_assert(sizeof(struct clew_proc_info) == 40, "ABI");
+_Static_assert(sizeof(struct clew_stats) == 152, "ABI");
+_Static_assert(CLEW_STAT_MAX <= 16, "ABI");
+_Static_assert(__builtin_offsetof(struct clew_segment, data) == 72, "ABI");
+_Static_assert(__builtin_offsetof(struct clew_segment, tail) == 64, "ABI");
+_Static_assert(__builtin_offsetof(struct clew_edge, chain) == 64, "ABI");
+
+#endif

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cmd_replay.c - `clew replay FILE`: a recording through the same pipeline, without root. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include <clew/capture.h>
+#include <clew/pipeline.h>
+
+#include "base/log.h"
+#include "commands.h"
+
+#define DRAIN_MS 30000
+
+/* The recording is the first argument that is no option; the rest is as for run. */
+static char *take_file(int *argc, char **argv)
+{
+	for (int i = 1; i < *argc; i++) {
+		char *file = argv[i];
+
+		if (file[0] == '-')
+			continue;
+		if (i > 1 && argv[i - 1][0] == '-' && argv[i - 1][1] == '-' &&
+		    !strchr(argv[i - 1], '='))
+			continue; /* the value of an option */
+		memmove(&argv[i], &argv[i + 1], (size_t)(*argc - i) * sizeof(*argv));
+		(*argc)--;
+		return file;
+	}
+	return NULL;
+}
+
+static int replay(const struct clew_config *cfg, const char *file, char *errbuf, size_t n)
+{
+	struct clew_ledger ledger;
+	struct clew_export *export = NULL;
+	struct clew_pipeline *pipeline;
+	int err;
+
+	memset(&ledger, 0, sizeof(ledger));
+	err = clew_export__new(cfg, &ledger, &export, errbuf, n);
+	if (err)
+		return err;
+	pipeline = clew_pipeline__new(cfg, &ledger, export, NULL, NULL);
+	if (!pipeline) {
+		clew_export__free(export, 0);
+		return -ENOMEM;
+	}
+	err = clew_replay(file, clew_pipeline__feed, pipeline, errbuf, n);
+	clew_pipeline__drain(pipeline);
+	clew_pipeline__account(pipeline);
+	clew_export__free(export, DRAIN_MS);
+	clew_pipeline__free(pipeline);
+	clew_ledger__print(&ledger, stderr);
+	if (cfg->ledger_path && clew_ledger__write_json(&ledger, cfg->ledger_path) < 0 && !err) {
+		snprintf(errbuf, n, "cannot write the ledger to %s", cfg->ledger_path);
+		err = -EIO;
+	}
+	return err;
+}
+
+int cmd_replay(int argc, char **argv)
+{
+	char *file = take_file(&argc, argv), errbuf[512] = "";
+	struct clew_config *cfg;
+	int err = clew_config__load(argc - 1, argv + 1, "replay", &cfg, errbuf, sizeof(errbuf));
+
+	if (err == 1)
+		return 0;
+	if (!err && !file) {
+		clew_config__free(cfg);
+		snprintf(errbuf, sizeof(errbuf), "replay: name the recording: clew replay FILE");
+		err = -EINVAL;
+		fprintf(stderr, "clew: %s\n", errbuf);
+		return 2;
+	}
+	if (err) {
+		fprintf(stderr, "clew: %s\n", errbuf);
+		return err == -EINVAL ? 2 : 1;
+	}
+	clew_log__set_level(cfg->log_level);
+	err = replay(cfg, file, errbuf, sizeof(errbuf));
+	if (err)
+		fprintf(stderr, "clew: %s\n", errbuf[0] ? errbuf : strerror(-err));
+	clew_config__free(cfg);
+	return err ? 1 : 0;
+}

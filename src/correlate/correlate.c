@@ -1,0 +1,717 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * correlate.c - the window: what comes in, who is asked, when an exchange may leave.
+ *
+ * Pure function of the stream: time is the newest timestamp that was seen (an event's, or the
+ * caller's tick), so a recording replays to the same links. An exchange leaves as soon as it is
+ * complete and its link and those of all its ancestors are final; at the latest `window_ms` after
+ * it was complete. When the window is full, the oldest complete ones leave with what is known.
+ *
+ * The rules themselves are in rule_*.c, one file per runtime; which of them is asked depends on
+ * what discovery said of the process and on what the kernel could say of the context.
+ */
+#include "correlate/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/glob.h"
+
+#define SWEEP_NS    (5 * CO_NSEC_PER_MSEC)
+#define PROCS_MAX   16384
+#define THREADS_MAX 32768
+#define LOCALS_MAX  4096
+#define GO_MAX	    16384
+#define PY_MAX	    32768
+#define HEADERS_MAX 16384
+#define NODES_MIN   64
+#define CONNS_MIN   1024
+
+/* Records come in runs of one process, and one thread. */
+static struct co_proc *find_proc(struct clew_correlate *co, uint32_t pid)
+{
+	if (!co->last_proc || co->last_proc->pid != pid)
+		co->last_proc = co_map__get(&co->procs, pid, 0);
+	return co->last_proc;
+}
+
+struct co_proc *co_proc(struct clew_correlate *co, uint32_t pid)
+{
+	struct co_proc *proc = find_proc(co, pid);
+
+	if (proc)
+		return proc;
+	proc = calloc(1, sizeof(*proc));
+	if (!proc)
+		return NULL;
+	proc->pid = pid;
+	proc->gen = ++co->next_gen;
+	if (co_map__put(&co->procs, pid, 0, proc)) {
+		free(proc);
+		return NULL;
+	}
+	return proc;
+}
+
+struct co_thread *co_thread__find(struct clew_correlate *co, uint32_t tid, uint32_t pid)
+{
+	if (!co->last_thread || co->last_thread->tid != tid)
+		co->last_thread = co_map__get(&co->threads, tid, 0);
+	return co->last_thread && co->last_thread->pid == pid ? co->last_thread : NULL;
+}
+
+struct co_thread *co_thread(struct clew_correlate *co, uint32_t tid, uint32_t pid)
+{
+	struct co_thread *t = co_thread__find(co, tid, pid);
+
+	if (t)
+		return t;
+	t = calloc(1, sizeof(*t));
+	if (!t)
+		return NULL;
+	t->refs = 1;
+	t->tid = tid;
+	t->pid = pid;
+	/* replaces a thread of another process that had the same id */
+	if (co_map__put(&co->threads, tid, 0, t)) {
+		free(t);
+		return NULL;
+	}
+	return t;
+}
+
+void co_thread__put(struct clew_correlate *co, struct co_thread *t)
+{
+	if (--t->refs)
+		return;
+	co_node__put(co, t->open);
+	co_node__put(co, t->window);
+	free(t);
+}
+
+static void drop_thread(void *arg, void *val)
+{
+	struct clew_correlate *co = arg;
+
+	if (co->last_thread == val)
+		co->last_thread = NULL;
+	co_thread__put(co, val);
+}
+
+static void drop_proc(void *arg, void *val)
+{
+	((struct clew_correlate *)arg)->last_proc = NULL;
+	free(val);
+}
+
+struct co_conn *co_conn__find(struct clew_correlate *co, uint64_t id)
+{
+	return co_map__get(&co->conns, id, 0);
+}
+
+struct co_conn *co_conn(struct clew_correlate *co, uint64_t id, uint32_t pid)
+{
+	struct co_conn *conn = co_conn__find(co, id);
+
+	if (conn)
+		return conn;
+	conn = calloc(1, sizeof(*conn));
+	if (!conn)
+		return NULL;
+	conn->id = id;
+	conn->pid = pid;
+	co_list__init(&conn->open);
+	if (co_map__put(&co->conns, id, 0, conn)) {
+		free(conn);
+		return NULL;
+	}
+	return conn;
+}
+
+static void drop_conn(void *arg, void *val)
+{
+	struct co_conn *conn = val;
+
+	co_py_rule__closed(arg, conn);
+	while (!co_list__empty(&conn->open))
+		co_list__del(conn->open.next);
+	co_node__put(arg, conn->last);
+	co_node__put(arg, conn->pend);
+	free(conn);
+}
+
+struct co_node *co_conn__oldest(const struct co_conn *conn)
+{
+	if (co_list__empty(&conn->open))
+		return NULL;
+	return co_entry(conn->open.next, struct co_node, conn_link);
+}
+
+bool co_conn__several(const struct co_conn *conn)
+{
+	return conn->open.next != conn->open.prev;
+}
+
+/* ---- leaving ---- */
+
+static void fill(const struct co_node *node, struct clew_placement *p)
+{
+	memset(p, 0, sizeof(*p));
+	memcpy(p->trace_id, node->trace_id, 16);
+	memcpy(p->span_id, node->span_id, 8);
+	p->has_parent = node->has_parent;
+	if (node->has_parent) {
+		memcpy(p->parent_span_id, node->parent_id, 8);
+		p->parent_remote = node->parent_remote;
+	}
+	p->sampled = node->tree_sampled;
+	p->adopted = node->tree_adopted;
+	p->link = node->has_parent ? node->link : CLEW_LINK_NONE;
+	p->evidence = p->link != CLEW_LINK_NONE ? node->evidence : NULL;
+	if (node->state && node->tree_adopted) {
+		p->tracestate = node->state->text.tracestate;
+		p->tracestate_of = &node->state->text;
+	}
+}
+
+/* A node without its exchange: what only an open exchange needs is given up. */
+static void let_go(struct clew_correlate *co, struct co_node *node)
+{
+	co_link__unwait(co, node);
+	co_thread_rule__answered(co, node);
+	co_list__del(&node->conn_link);
+	co_list__del(&node->done_link);
+	node->ex = NULL;
+	co->held--;
+	co_node__put(co, node->parent);
+	node->parent = NULL;
+}
+
+void co_release(struct clew_correlate *co, struct co_node *node)
+{
+	struct clew_exchange *ex = node->ex;
+	struct clew_placement place;
+
+	fill(node, &place);
+	co->stats.links[place.link]++;
+	node->released = 1;
+	let_go(co, node);
+	ex->node = NULL;
+	co->sink.release(co->sink.arg, ex, &place);
+	if (!node->is_server && node->joinable) {
+		/* its server end may be reported late */
+		node->settled = co->now;
+		co_list__add_tail(&co->retired, &node->done_link);
+		return; /* the list has the reference now */
+	}
+	co_node__put(co, node);
+}
+
+static void retire(struct clew_correlate *co, struct co_node *node)
+{
+	co_list__del(&node->done_link);
+	co_join__forget(co, node);
+	co_node__put(co, node);
+}
+
+static void sweep_joins(struct clew_correlate *co)
+{
+	const uint64_t wait[CO_GRACES] = {
+		[CO_GRACE_SHORT] = CO_GRACE_KNOWN_MS * CO_NSEC_PER_MSEC,
+		[CO_GRACE_LONG] = CO_GRACE_MS * CO_NSEC_PER_MSEC,
+		[CO_GRACE_WINDOW] = co->window,
+	};
+	struct co_node *node;
+	int q;
+
+	for (q = 0; q < CO_GRACES; q++) {
+		while (!co_list__empty(&co->grace[q])) {
+			node = co_entry(co->grace[q].next, struct co_node, wait_link);
+			if (node->started + wait[q] > co->now)
+				break;
+			co_join__expired(co, node, q);
+		}
+	}
+}
+
+static void sweep(struct clew_correlate *co)
+{
+	struct co_node *node;
+
+	co->next_sweep = co->now + SWEEP_NS;
+	sweep_joins(co);
+	while (!co_list__empty(&co->done)) {
+		node = co_entry(co->done.next, struct co_node, done_link);
+		if (node->settled + co->window > co->now)
+			break;
+		co_link__force(co, node, true);
+	}
+	while (!co_list__empty(&co->retired)) {
+		node = co_entry(co->retired.next, struct co_node, done_link);
+		if (node->settled + CO_GRACE_MS * CO_NSEC_PER_MSEC > co->now)
+			break;
+		retire(co, node);
+	}
+}
+
+static void advance(struct clew_correlate *co, uint64_t now)
+{
+	if (now > co->now)
+		co->now = now;
+	if (co->now >= co->next_sweep)
+		sweep(co);
+}
+
+static void make_room(struct clew_correlate *co)
+{
+	while (co->held >= co->max_nodes && !co_list__empty(&co->done)) {
+		co->stats.evicted++;
+		co_link__force(co, co_entry(co->done.next, struct co_node, done_link), false);
+	}
+}
+
+/* ---- events ---- */
+
+static void on_segment(struct clew_correlate *co, const struct clew_segment *seg)
+{
+	struct co_thread *t;
+
+	if (seg->flags & CLEW_SEG_LOOP) {
+		t = co_thread(co, seg->h.tid, seg->h.pid);
+		if (t)
+			t->loop = 1;
+	}
+	co->reading.set = seg->dir == CLEW_RECV;
+	co->reading.conn_id = seg->conn_id;
+	co->reading.pid = seg->h.pid;
+	co->reading.tid = seg->h.tid;
+	co->reading.turn = seg->h.turn;
+	if (seg->ctx_kind == CLEW_CTX_PYTHON || seg->ctx_kind == CLEW_CTX_THREAD)
+		co_py_rule__segment(co, seg);
+	else if (seg->ctx_kind == CLEW_CTX_GO)
+		co_go_rule__segment(co, seg);
+}
+
+static void on_edge(struct clew_correlate *co, const struct clew_edge *edge)
+{
+	switch (edge->kind) {
+	case CLEW_EDGE_GO_SERVE:
+	case CLEW_EDGE_GO_ROUNDTRIP:
+		co_go_rule__edge(co, edge);
+		break;
+	case CLEW_EDGE_PY_TASK:
+	case CLEW_EDGE_PY_COPY:
+		co_py_rule__edge(co, edge);
+		break;
+	default:
+		break;
+	}
+}
+
+static void on_close(struct clew_correlate *co, const struct clew_conn_close *ev)
+{
+	struct co_conn *conn = co_conn__find(co, ev->conn_id);
+
+	if (!conn)
+		return;
+	co_py_rule__closed(co, conn);
+	if (ev->reason == CLEW_CLOSE_LOCAL)
+		return; /* the other direction may go on */
+	co_join__closed(co, conn);
+	co_map__del(&co->conns, ev->conn_id, 0);
+}
+
+/* Every table is keyed by the generation: what the old program left ages out. */
+static void renew(struct clew_correlate *co, uint32_t pid)
+{
+	struct co_proc *proc = co_proc(co, pid);
+
+	if (!proc)
+		return;
+	proc->gen = ++co->next_gen;
+	proc->runtime = CLEW_RT_UNKNOWN;
+	proc->owner_off = 0;
+	proc->copy_first = proc->copy_last = 0;
+	proc->start_time = 0;
+	if (co_thread__find(co, pid, pid))
+		co_map__del(&co->threads, pid, 0);
+}
+
+static void on_proc_info(struct clew_correlate *co, const struct clew_proc_info *info)
+{
+	struct co_proc *proc = co_proc(co, info->h.pid);
+
+	if (!proc)
+		return;
+	if (proc->start_time && proc->start_time != info->start_time)
+		renew(co, info->h.pid);
+	proc->start_time = info->start_time;
+	proc->runtime = info->runtime <= CLEW_RT_OTHER ? (uint8_t)info->runtime : CLEW_RT_OTHER;
+}
+
+static void on_stats(struct clew_correlate *co, const struct clew_stats *ev)
+{
+	uint64_t loss = ev->count[CLEW_STAT_DROP_RING_FULL] + ev->count[CLEW_STAT_DROP_CONN_FULL] +
+			ev->count[CLEW_STAT_THREADS_FULL];
+
+	if (loss != co->seen_loss) {
+		co->seen_loss = loss;
+		co->loss++;
+	}
+}
+
+void clew_correlate__event(struct clew_correlate *co, const struct clew_event *ev)
+{
+	static const uint16_t least[] = {
+		[CLEW_EV_SEGMENT] = sizeof(struct clew_segment),
+		[CLEW_EV_CONN_OPEN] = sizeof(struct clew_conn_open),
+		[CLEW_EV_CONN_CLOSE] = sizeof(struct clew_conn_close),
+		[CLEW_EV_EDGE] = sizeof(struct clew_edge),
+		[CLEW_EV_PROC_INFO] = sizeof(struct clew_proc_info),
+		[CLEW_EV_STATS] = sizeof(struct clew_stats),
+	};
+
+	if (ev->version != CLEW_EVENT_VERSION || ev->size < sizeof(*ev) ||
+	    (ev->type < sizeof(least) / sizeof(least[0]) && ev->size < least[ev->type]))
+		return;
+	advance(co, ev->ts);
+	switch (ev->type) {
+	case CLEW_EV_SEGMENT:
+		on_segment(co, (const struct clew_segment *)ev);
+		break;
+	case CLEW_EV_CONN_OPEN:
+		co_join__opened(co, (const struct clew_conn_open *)ev);
+		break;
+	case CLEW_EV_CONN_CLOSE:
+		on_close(co, (const struct clew_conn_close *)ev);
+		break;
+	case CLEW_EV_EXEC:
+	case CLEW_EV_EXIT:
+		renew(co, ev->pid);
+		break;
+	case CLEW_EV_EDGE:
+		on_edge(co, (const struct clew_edge *)ev);
+		break;
+	case CLEW_EV_PROC_INFO:
+		on_proc_info(co, (const struct clew_proc_info *)ev);
+		break;
+	case CLEW_EV_STATS:
+		on_stats(co, (const struct clew_stats *)ev);
+		break;
+	default:
+		break;
+	}
+}
+
+/* ---- exchanges ---- */
+
+/* May this kind of context be believed in a process of this runtime? */
+static bool fits(uint8_t runtime, uint8_t ctx_kind)
+{
+	switch (ctx_kind) {
+	case CLEW_CTX_THREAD:
+		return runtime == CLEW_RT_UNKNOWN || runtime == CLEW_RT_PYTHON;
+	case CLEW_CTX_GO:
+		return runtime == CLEW_RT_UNKNOWN || runtime == CLEW_RT_GO;
+	case CLEW_CTX_PYTHON:
+		return runtime == CLEW_RT_UNKNOWN || runtime == CLEW_RT_PYTHON;
+	case CLEW_CTX_NGINX:
+		return runtime == CLEW_RT_UNKNOWN || runtime == CLEW_RT_NGINX;
+	default:
+		return false;
+	}
+}
+
+static uint8_t kind_of(struct clew_correlate *co, const struct co_node *node,
+		       const struct clew_feed *feed)
+{
+	struct co_proc *proc = find_proc(co, node->pid);
+
+	return fits(proc ? proc->runtime : CLEW_RT_UNKNOWN, feed->ctx_kind) ? feed->ctx_kind
+									    : CLEW_CTX_NONE;
+}
+
+static void server_request(struct clew_correlate *co, struct co_node *x)
+{
+	struct co_conn *conn = co_conn(co, x->conn_id, x->pid);
+
+	if (conn) {
+		conn->serves = 1;
+		co_list__add_tail(&conn->open, &x->conn_link);
+	}
+	switch (kind_of(co, x, &x->ex->req)) {
+	case CLEW_CTX_PYTHON:
+		co_py_rule__request(co, x);
+		co_thread_rule__request(co, x);
+		break;
+	case CLEW_CTX_THREAD:
+		co_thread_rule__request(co, x);
+		break;
+	case CLEW_CTX_GO:
+		co_go_rule__request(co, x);
+		break;
+	case CLEW_CTX_NGINX:
+		if (conn) {
+			co_node__get(x);
+			co_node__put(co, conn->last);
+			conn->last = x;
+		}
+		break;
+	default:
+		break;
+	}
+	co_join__server(co, x);
+}
+
+/* The thread rule wins where it speaks, unless the context names somebody else. */
+static void claim_python(struct clew_correlate *co, struct co_node *c, struct co_claim *claim)
+{
+	struct co_claim py = {.kind = CO_CLAIM_NONE};
+
+	co_thread_rule__claim(co, c, claim);
+	co_py_rule__claim(co, c, &py);
+	if (claim->kind == CO_CLAIM_NONE)
+		*claim = py;
+	else if (py.kind == CO_CLAIM_NODE && py.x != claim->x)
+		claim->conflict = true;
+}
+
+static void client_request(struct clew_correlate *co, struct co_node *c)
+{
+	struct co_claim claim = {.kind = CO_CLAIM_NONE, .link = CLEW_LINK_NONE};
+
+	switch (kind_of(co, c, &c->ex->req)) {
+	case CLEW_CTX_THREAD:
+		co_thread_rule__claim(co, c, &claim);
+		break;
+	case CLEW_CTX_PYTHON:
+		claim_python(co, c, &claim);
+		break;
+	case CLEW_CTX_GO:
+		co_go_rule__claim(co, c, &claim);
+		break;
+	case CLEW_CTX_NGINX:
+		co_nginx_rule__claim(co, c, &claim);
+		break;
+	default:
+		break;
+	}
+	co_link__claim(co, c, &claim);
+	co_join__client(co, c);
+}
+
+void clew_correlate__request(struct clew_correlate *co, struct clew_exchange *ex)
+{
+	struct co_node *node;
+
+	advance(co, ex->req.ts);
+	ex->node = NULL;
+	make_room(co);
+	if (co->held >= co->max_nodes)
+		return; /* all are open: this one will be a root */
+	node = co_node__new(co);
+	if (!node)
+		return;
+	co->held++;
+	ex->node = node;
+	node->ex = ex;
+	node->is_server = ex->is_server;
+	node->pid = ex->req.pid;
+	node->tid = ex->req.tid;
+	node->conn_id = ex->conn->id;
+	node->req_ts = ex->req.ts;
+	node->started = co->now;
+	node->loss = co->loss;
+	node->what = co_ids__what(ex);
+	node->excluded = clew_excluded_path(&co->cfg->excluded_paths, ex->text + ex->target.off,
+					    ex->target.len);
+	co_ids__span(ex, node->span_id);
+	co_header__read(co, node);
+	if (ex->is_server)
+		server_request(co, node);
+	else
+		client_request(co, node);
+}
+
+/* The answer has begun, or will not come. */
+static void answered(struct clew_correlate *co, struct co_node *node)
+{
+	if (node->answered)
+		return;
+	node->answered = 1;
+	if (node->ex->incomplete & CLEW_INC_GAP)
+		node->gap = 1;
+	if (!node->is_server)
+		return;
+	if (node->ex->resp.ts && kind_of(co, node, &node->ex->resp) == CLEW_CTX_PYTHON)
+		co_py_rule__response(co, node);
+	co_thread_rule__answered(co, node);
+	co_list__del(&node->conn_link);
+	co_link__answered(co, node);
+}
+
+void clew_correlate__response(struct clew_correlate *co, struct clew_exchange *ex)
+{
+	advance(co, ex->resp.ts);
+	if (ex->node)
+		answered(co, ex->node);
+}
+
+/* Never known to this stage, for want of room: a root with the ids it would have had. */
+static void release_unknown(struct clew_correlate *co, struct clew_exchange *ex)
+{
+	struct clew_placement place = {.sampled = 1, .link = CLEW_LINK_NONE};
+	struct co_node node = {.conn_id = ex->conn->id, .req_ts = ex->req.ts, .pid = ex->req.pid};
+
+	co_ids__span(ex, node.span_id);
+	co_ids__trace(&node, place.trace_id);
+	memcpy(place.span_id, node.span_id, 8);
+	co->stats.links[CLEW_LINK_NONE]++;
+	co->stats.evicted++;
+	co->sink.release(co->sink.arg, ex, &place);
+}
+
+void clew_correlate__done(struct clew_correlate *co, struct clew_exchange *ex)
+{
+	struct co_node *node = ex->node;
+
+	advance(co, ex->resp_end_ts > ex->req_end_ts ? ex->resp_end_ts : ex->req_end_ts);
+	if (!node) {
+		release_unknown(co, ex);
+		return;
+	}
+	if (node->done)
+		return;
+	if (ex->incomplete & CLEW_INC_GAP)
+		node->gap = 1;
+	node->done = 1;
+	node->settled = co->now;
+	co_list__add_tail(&co->done, &node->done_link);
+	if (!node->is_server && ex->req.ctx_kind == CLEW_CTX_PYTHON)
+		co_py_rule__completed(co, node);
+	co_node__get(node);
+	answered(co, node);
+	if (node->resolved && !node->released)
+		co_release(co, node);
+	co_node__put(co, node);
+}
+
+void clew_correlate__dropped(struct clew_correlate *co, struct clew_exchange *ex, int reason)
+{
+	struct co_node *node = ex->node;
+
+	(void)reason;
+	if (!node)
+		return;
+	ex->node = NULL;
+	node->answered = 1;
+	co_join__forget(co, node);
+	co_link__orphan(co, node);
+	let_go(co, node);
+	co_node__put(co, node);
+}
+
+void clew_correlate__tick(struct clew_correlate *co, uint64_t now)
+{
+	co->reading.set = false;
+	if (now > co->now)
+		co->now = now;
+	sweep(co);
+}
+
+void clew_correlate__drain(struct clew_correlate *co)
+{
+	co->reading.set = false;
+	while (!co_list__empty(&co->done))
+		co_link__force(co, co_entry(co->done.next, struct co_node, done_link), true);
+	while (!co_list__empty(&co->retired))
+		retire(co, co_entry(co->retired.next, struct co_node, done_link));
+}
+
+const struct clew_correlate_stats *clew_correlate__stats(const struct clew_correlate *co)
+{
+	struct clew_correlate_stats *stats = (struct clew_correlate_stats *)&co->stats;
+
+	stats->bytes =
+		co->stats.nodes * sizeof(struct co_node) + co->held * sizeof(struct clew_exchange);
+	return stats;
+}
+
+/* ---- life ---- */
+
+struct table {
+	struct co_map *map;
+	uint32_t max;
+	void (*drop)(void *, void *);
+};
+
+enum { TABLES = 12 };
+
+/* In the order in which they can be torn down: who refers to others comes first. */
+static void tables(struct clew_correlate *co, struct table t[TABLES])
+{
+	uint32_t conns = co->cfg->capture.max_connections;
+	uint32_t nodes = (uint32_t)co->max_nodes;
+
+	if (conns < CONNS_MIN)
+		conns = CONNS_MIN;
+	t[0] = (struct table){&co->conns, conns, drop_conn};
+	t[1] = (struct table){&co->threads, THREADS_MAX, drop_thread};
+	t[2] = (struct table){&co->go_cur, GO_MAX, co_go_rule__free};
+	t[3] = (struct table){&co->go_ctx, GO_MAX, co_go_rule__free_ctx};
+	t[4] = (struct table){&co->py_ctx, PY_MAX, co_py_ctx__drop};
+	t[5] = (struct table){&co->clients, nodes, co_node__drop};
+	t[6] = (struct table){&co->servers, nodes, co_node__drop};
+	t[7] = (struct table){&co->procs, PROCS_MAX, drop_proc};
+	t[8] = (struct table){&co->tuples, conns, NULL};
+	t[9] = (struct table){&co->unix_ends, conns, NULL};
+	t[10] = (struct table){&co->locals, LOCALS_MAX, NULL};
+	t[11] = (struct table){&co->headers, HEADERS_MAX, NULL};
+}
+
+struct clew_correlate *clew_correlate__new(const struct clew_config *cfg,
+					   const struct clew_correlate_sink *sink)
+{
+	struct clew_correlate *co = calloc(1, sizeof(*co));
+	struct table t[TABLES];
+	int i;
+
+	if (!co)
+		return NULL;
+	co->cfg = cfg;
+	co->sink = *sink;
+	co->window = cfg->correlate.window_ms * CO_NSEC_PER_MSEC;
+	co->max_nodes = cfg->correlate.window_bytes /
+			(sizeof(struct co_node) + sizeof(struct clew_exchange));
+	if (co->max_nodes > cfg->correlate.max_open_exchanges)
+		co->max_nodes = cfg->correlate.max_open_exchanges;
+	if (co->max_nodes < NODES_MIN)
+		co->max_nodes = NODES_MIN;
+	co_list__init(&co->done);
+	co_list__init(&co->retired);
+	for (i = 0; i < CO_GRACES; i++)
+		co_list__init(&co->grace[i]);
+	tables(co, t);
+	for (i = 0; i < TABLES; i++)
+		if (co_map__init(t[i].map, t[i].max, t[i].drop, co))
+			goto err_out;
+	return co;
+err_out:
+	clew_correlate__free(co);
+	return NULL;
+}
+
+void clew_correlate__free(struct clew_correlate *co)
+{
+	struct table t[TABLES];
+	int i;
+
+	if (!co)
+		return;
+	co_node__strip_all(co);
+	tables(co, t);
+	for (i = 0; i < TABLES; i++)
+		co_map__free(t[i].map);
+	co_node__free_all(co);
+	free(co);
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * map.c - open addressing with linear probing and backward-shift deletion (Knuth 6.4, R).
+ *
+ * Side tables are filled by what traced programs do, so each is bounded: it grows by doubling up
+ * to `max` entries, then the entry that was unused for longest among a sample makes room.
+ * Backward shift leaves no tombstones: a table that lives for months stays as fast as a new one.
+ * The hash is XXH3 under a constant seed: a recording must replay to the same evictions.
+ */
+#define XXH_INLINE_ALL
+#include "correlate/map.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#define SEED	     0x636c65772d636f72ULL
+#define FIRST_SLOTS  256
+#define SAMPLE	     16
+#define RECENT_CALLS 64
+
+struct co_slot {
+	uint64_t a, b;
+	void *val; /* NULL: empty */
+	uint32_t hash, stamp;
+};
+
+static uint32_t hash_of(uint64_t a, uint64_t b)
+{
+	uint64_t key[2] = {a, b};
+
+	return (uint32_t)XXH3_64bits_withSeed(key, sizeof(key), SEED);
+}
+
+int co_map__init(struct co_map *map, uint32_t max, void (*drop)(void *, void *), void *arg)
+{
+	memset(map, 0, sizeof(*map));
+	map->slots = calloc(FIRST_SLOTS, sizeof(*map->slots));
+	if (!map->slots)
+		return -ENOMEM;
+	map->mask = FIRST_SLOTS - 1;
+	map->max = max < 256 ? 256 : max;
+	map->drop = drop;
+	map->arg = arg;
+	return 0;
+}
+
+void co_map__free(struct co_map *map)
+{
+	struct co_slot *slots = map->slots;
+	uint32_t i, n = map->mask;
+
+	if (!slots)
+		return;
+	/* a drop callback must find no map to reach back into */
+	map->slots = NULL;
+	map->count = 0;
+	for (i = 0; i <= n; i++)
+		if (slots[i].val && map->drop)
+			map->drop(map->arg, slots[i].val);
+	free(slots);
+}
+
+static struct co_slot *find(struct co_map *map, uint64_t a, uint64_t b, uint32_t hash)
+{
+	uint32_t i = hash & map->mask;
+
+	while (map->slots[i].val) {
+		if (map->slots[i].hash == hash && map->slots[i].a == a && map->slots[i].b == b)
+			return &map->slots[i];
+		i = (i + 1) & map->mask;
+	}
+	return NULL;
+}
+
+void *co_map__get(struct co_map *map, uint64_t a, uint64_t b)
+{
+	struct co_slot *slot;
+
+	if (!map->slots || !map->count)
+		return NULL;
+	slot = find(map, a, b, hash_of(a, b));
+	if (!slot)
+		return NULL;
+	slot->stamp = ++map->stamp;
+	return slot->val;
+}
+
+static void take_out(struct co_map *map, struct co_slot *slot)
+{
+	uint32_t hole = (uint32_t)(slot - map->slots), i = hole;
+	void *val = slot->val;
+
+	for (;;) {
+		i = (i + 1) & map->mask;
+		if (!map->slots[i].val)
+			break;
+		/* an entry may move back to the hole unless that lies before its home */
+		if (((i - map->slots[i].hash) & map->mask) >= ((i - hole) & map->mask)) {
+			map->slots[hole] = map->slots[i];
+			hole = i;
+		}
+	}
+	map->slots[hole].val = NULL;
+	map->count--;
+	if (map->drop)
+		map->drop(map->arg, val);
+}
+
+void co_map__del(struct co_map *map, uint64_t a, uint64_t b)
+{
+	struct co_slot *slot;
+
+	if (!map->slots)
+		return;
+	slot = find(map, a, b, hash_of(a, b));
+	if (slot)
+		take_out(map, slot);
+}
+
+bool co_map__del_if(struct co_map *map, uint64_t a, uint64_t b, const void *val)
+{
+	struct co_slot *slot;
+
+	if (!map->slots)
+		return false;
+	slot = find(map, a, b, hash_of(a, b));
+	if (!slot || slot->val != val)
+		return false;
+	take_out(map, slot);
+	return true;
+}
+
+static void place(struct co_map *map, const struct co_slot *src)
+{
+	uint32_t i = src->hash & map->mask;
+
+	while (map->slots[i].val)
+		i = (i + 1) & map->mask;
+	map->slots[i] = *src;
+}
+
+static int grow(struct co_map *map)
+{
+	struct co_slot *old = map->slots;
+	uint32_t i, n = map->mask + 1;
+
+	map->slots = calloc((size_t)n * 2, sizeof(*old));
+	if (!map->slots) {
+		map->slots = old;
+		return -ENOMEM;
+	}
+	map->mask = n * 2 - 1;
+	for (i = 0; i < n; i++)
+		if (old[i].val)
+			place(map, &old[i]);
+	free(old);
+	return 0;
+}
+
+static void evict(struct co_map *map, uint32_t hash)
+{
+	struct co_slot *best = NULL;
+	uint32_t i, age, best_age = 0, seen = 0;
+
+	for (i = hash; seen < SAMPLE || !best; i++) {
+		struct co_slot *slot = &map->slots[i & map->mask];
+
+		if (i - hash > map->mask)
+			break;
+		if (!slot->val)
+			continue;
+		seen++;
+		age = map->stamp - slot->stamp;
+		if (age > RECENT_CALLS && age >= best_age) {
+			best = slot;
+			best_age = age;
+		}
+	}
+	if (best) {
+		map->evicted++;
+		take_out(map, best);
+	}
+}
+
+int co_map__put(struct co_map *map, uint64_t a, uint64_t b, void *val)
+{
+	uint32_t hash = hash_of(a, b);
+	struct co_slot *slot, fresh;
+	void *old;
+
+	if (!map->slots)
+		return -ENOMEM;
+	slot = find(map, a, b, hash);
+	if (slot) {
+		old = slot->val;
+		slot->val = val;
+		slot->stamp = ++map->stamp;
+		if (map->drop)
+			map->drop(map->arg, old);
+		return 0;
+	}
+	if (map->count >= map->max)
+		evict(map, hash);
+	/* half full at most; without memory to grow, usable as long as a slot is free */
+	if (map->count >= (map->mask + 1) / 2 && grow(map) && map->count >= map->mask)
+		return -ENOMEM;
+	fresh = (struct co_slot){.a = a, .b = b, .val = val, .hash = hash, .stamp = ++map->stamp};
+	place(map, &fresh);
+	map->count++;
+	return 0;
+}
+
+uint64_t co_map__bytes(const struct co_map *map)
+{
+	return map->slots ? ((uint64_t)map->mask + 1) * sizeof(struct co_slot) : 0;
+}

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * rule_go.c - goroutines and request contexts (runtimes.md, Go, rules 1, 2, 4 and 6).
+ *
+ * net/http serves a connection in one goroutine, one request after the other, and writes a
+ * client request in another that belongs to the client connection: who writes says nothing. What
+ * counts is who called roundTrip, and with which context.
+ *
+ *   cur[goid]   the request that this server goroutine works on. From the read of the request
+ *               for servers without ServeHTTP (fasthttp); where ServeHTTP was seen, from there:
+ *               until it is entered, the handler before may still be running. Kept after the
+ *               answer, until the goroutine reads on.
+ *   ctxs[ctx]   the request that a request context was made for. Addresses are recycled by the
+ *               collector, so an entry goes when its goroutine enters the next ServeHTTP or two
+ *               seconds after its request; a hit after the request is over is inferred only.
+ *   pend[conn]  what roundTrip said of the next request on a connection.
+ *
+ * Never by ancestry of goroutines, never by the goroutine of the write (2009 of 2402 wrong).
+ */
+#include "correlate/internal.h"
+
+#include <stdlib.h>
+
+struct go_cur {
+	struct co_node *x; /* reference, or NULL */
+	uint64_t conn_id;
+	uint64_t ctx, serve_ts;
+	uint8_t http;	/* net/http: ServeHTTP was entered on it */
+	uint8_t writer; /* writes for roundTrip: a connection's write loop */
+};
+
+struct go_ctx {
+	struct co_node *x; /* reference, or NULL: a request that was not seen */
+	uint64_t goid;
+};
+
+void co_go_rule__free(void *arg, void *val)
+{
+	struct go_cur *cur = val;
+
+	co_node__put(arg, cur->x);
+	free(cur);
+}
+
+void co_go_rule__free_ctx(void *arg, void *val)
+{
+	struct go_ctx *ctx = val;
+
+	co_node__put(arg, ctx->x);
+	free(ctx);
+}
+
+static uint64_t key_of(struct clew_correlate *co, uint32_t pid)
+{
+	struct co_proc *proc = co_proc(co, pid);
+
+	return (uint64_t)(proc ? proc->gen : 0) << 32 | pid;
+}
+
+static struct go_cur *cur_find(struct clew_correlate *co, uint32_t pid, uint64_t goid)
+{
+	return goid ? co_map__get(&co->go_cur, key_of(co, pid), goid) : NULL;
+}
+
+static struct go_cur *cur_get(struct clew_correlate *co, uint32_t pid, uint64_t goid)
+{
+	struct go_cur *cur = cur_find(co, pid, goid);
+
+	if (cur || !goid)
+		return cur;
+	cur = calloc(1, sizeof(*cur));
+	if (cur && co_map__put(&co->go_cur, key_of(co, pid), goid, cur)) {
+		free(cur);
+		return NULL;
+	}
+	return cur;
+}
+
+static void set_x(struct clew_correlate *co, struct go_cur *cur, struct co_node *x)
+{
+	co_node__get(x);
+	co_node__put(co, cur->x);
+	cur->x = x;
+}
+
+static void clear_pend(struct clew_correlate *co, struct co_conn *conn)
+{
+	co_node__put(co, conn->pend);
+	conn->pend = NULL;
+	conn->has_pend = 0;
+	conn->has_pend_pos = 0;
+}
+
+void co_go_rule__segment(struct clew_correlate *co, const struct clew_segment *seg)
+{
+	struct co_conn *conn = co_conn__find(co, seg->conn_id);
+	struct go_cur *cur;
+
+	if (!conn || conn->pid != seg->h.pid)
+		return;
+	if (seg->dir == CLEW_SEND) {
+		conn->sent_to = seg->seq + seg->len;
+		conn->has_sent = 1;
+		return;
+	}
+	/* an answer before the request: its record was lost */
+	if (conn->has_pend && seg->len)
+		clear_pend(co, conn);
+	cur = cur_find(co, seg->h.pid, seg->ctx);
+	/* the goroutine that served here reads on: it is done with what it has answered */
+	if (cur && cur->conn_id == seg->conn_id && cur->x && cur->x->answered)
+		set_x(co, cur, NULL);
+}
+
+void co_go_rule__request(struct clew_correlate *co, struct co_node *x)
+{
+	struct go_cur *cur = cur_get(co, x->pid, x->ex->req.ctx);
+	struct co_conn *conn = co_conn__find(co, x->conn_id);
+
+	if (!cur || !conn)
+		return;
+	cur->conn_id = x->conn_id;
+	/* pipelined: the goroutine is still at an older one */
+	if (co_conn__several(conn))
+		return;
+	set_x(co, cur, cur->http ? NULL : x);
+}
+
+/* The one request on this goroutine's connection that ServeHTTP can be entered for. */
+static struct co_node *to_be_served(struct clew_correlate *co, const struct go_cur *cur,
+				    uint32_t pid, uint64_t goid)
+{
+	struct co_conn *conn = co_conn__find(co, cur->conn_id);
+	struct co_node *found = NULL;
+	struct co_list *l;
+
+	if (!cur->conn_id || !conn || conn->pid != pid)
+		return NULL;
+	for (l = conn->open.next; l != &conn->open; l = l->next) {
+		struct co_node *x = co_entry(l, struct co_node, conn_link);
+
+		if (x->served || !x->ex || x->ex->req.ctx != goid)
+			continue;
+		if (found)
+			return NULL; /* pipelined, or records were lost: cannot be told */
+		found = x;
+	}
+	return found;
+}
+
+static void serve(struct clew_correlate *co, const struct clew_edge *edge)
+{
+	uint32_t pid = edge->h.pid;
+	struct go_cur *cur = cur_get(co, pid, edge->ctx);
+	uint64_t key = key_of(co, pid), ctx = edge->chain_len ? edge->chain[0] : 0;
+	struct co_node *x;
+	struct go_ctx *entry;
+
+	if (!cur || (cur->serve_ts == edge->h.ts && cur->ctx == ctx))
+		return; /* the same record twice */
+	if (cur->ctx) {
+		entry = co_map__get(&co->go_ctx, key, cur->ctx);
+		if (entry && entry->goid == edge->ctx)
+			co_map__del(&co->go_ctx, key, cur->ctx);
+	}
+	x = to_be_served(co, cur, pid, edge->ctx);
+	if (x)
+		x->served = 1;
+	cur->http = 1;
+	cur->ctx = ctx;
+	cur->serve_ts = edge->h.ts;
+	set_x(co, cur, x);
+	if (!ctx)
+		return;
+	entry = malloc(sizeof(*entry));
+	if (!entry) {
+		co_map__del(&co->go_ctx, key, ctx); /* better nothing than a recycled address */
+		return;
+	}
+	entry->x = co_node__get(x);
+	entry->goid = edge->ctx;
+	if (co_map__put(&co->go_ctx, key, ctx, entry))
+		co_go_rule__free_ctx(co, entry);
+}
+
+/* The request context nearest in the chain, if it is the only one: sets *conflict if not. */
+static struct go_ctx *nearest(struct clew_correlate *co, const struct clew_edge *edge,
+			      bool *conflict)
+{
+	uint64_t key = key_of(co, edge->h.pid);
+	struct go_ctx *found = NULL, *entry;
+	int i;
+
+	for (i = 0; i < edge->chain_len && i < CLEW_CHAIN_MAX; i++) {
+		if (!edge->chain[i])
+			continue;
+		entry = co_map__get(&co->go_ctx, key, edge->chain[i]);
+		if (!entry)
+			continue;
+		if (entry->x && entry->x->done && entry->x->settled + co->window < co->now) {
+			co_map__del(&co->go_ctx, key, edge->chain[i]);
+			continue;
+		}
+		if (found && found->x != entry->x) {
+			*conflict = true;
+			return NULL;
+		}
+		if (!found)
+			found = entry;
+	}
+	return found;
+}
+
+static void roundtrip(struct clew_correlate *co, const struct clew_edge *edge)
+{
+	struct co_conn *conn = co_conn(co, edge->conn_id, edge->h.pid);
+	struct go_cur *cur = cur_find(co, edge->h.pid, edge->ctx);
+	struct co_node *own = cur ? cur->x : NULL, *x = NULL;
+	bool conflict = false;
+	struct go_ctx *hit;
+
+	if (!conn || conn->pid != edge->h.pid)
+		return;
+	hit = nearest(co, edge, &conflict);
+	conn->pend_evidence = NULL;
+	conn->pend_link = CLEW_LINK_EXACT;
+	if (hit && hit->x && own && hit->x != own) {
+		conflict = true;
+	} else if (hit) {
+		x = hit->x;
+		conn->pend_evidence = co_ev_context;
+		/* the address may be a new context's by now; the goroutine cannot */
+		if (x && x->done && x != own)
+			conn->pend_link = CLEW_LINK_INFERRED;
+	} else if (own && !conflict) {
+		x = own;
+		conn->pend_evidence = co_ev_goroutine;
+	}
+	clear_pend(co, conn);
+	conn->pend = conflict ? NULL : co_node__get(x);
+	conn->pend_conflict = conflict;
+	conn->has_pend = 1;
+	conn->pend_ts = edge->h.ts;
+	conn->has_pend_pos = conn->has_sent;
+	conn->pend_pos = conn->sent_to;
+}
+
+void co_go_rule__edge(struct clew_correlate *co, const struct clew_edge *edge)
+{
+	if (edge->kind == CLEW_EDGE_GO_SERVE)
+		serve(co, edge);
+	else
+		roundtrip(co, edge);
+}
+
+void co_go_rule__claim(struct clew_correlate *co, struct co_node *c, struct co_claim *ret)
+{
+	struct co_conn *conn = co_conn__find(co, c->conn_id);
+	uint64_t goid = c->ex->req.ctx;
+	struct go_cur *cur;
+
+	ret->link = CLEW_LINK_EXACT;
+	if (conn && conn->has_pend) {
+		cur = cur_get(co, c->pid, goid);
+		if (cur)
+			cur->writer = 1;
+		/* not the very next byte after roundTrip spoke: records were lost between */
+		if (conn->pend && c->req_ts >= conn->pend_ts &&
+		    !(conn->has_pend_pos && conn->pend_pos != (uint32_t)c->ex->req.pos)) {
+			ret->kind = CO_CLAIM_NODE;
+			ret->x = conn->pend;
+			ret->evidence = conn->pend_evidence;
+			ret->link = conn->pend_link;
+		}
+		ret->conflict = conn->pend_conflict;
+		conn->has_pend = 0; /* taken; the reference stays until the next one */
+		return;
+	}
+	cur = cur_find(co, c->pid, goid);
+	if (!cur || cur->writer || !cur->x || cur->conn_id == c->conn_id)
+		return;
+	ret->kind = CO_CLAIM_NODE;
+	ret->x = cur->x;
+	ret->evidence = co_ev_goroutine;
+}

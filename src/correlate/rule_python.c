@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * rule_python.c - asyncio by contextvars contexts (runtimes.md, Python, rules 1 to 8).
+ *
+ * Every Task and every callback runs in a PyContext; the probes report which one wrote, and which
+ * one was made by whom. A context is bound to a request when
+ *   - it was the first to be made while its request was being read: by the reading thread, in
+ *     the context that read, before that thread read anything else or went back to its loop
+ *     (depth 1), or
+ *   - by a bound context (depth 2 and more), or
+ *   - it answered the request and was born after the request was read ("responder"), or
+ *   - it answered and is older: then it serves the connection, one request after the other
+ *     ("connection-owner", aiohttp), as long as it never answers on a second connection.
+ *
+ * What a binding proves. Depth 1, running as the very Task that was bound: exact. Depth 2 and
+ * more: nothing, for a worker that the first request starts lazily serves all later ones; the
+ * one exception, inferred, is a copy used by a thread outside any event loop, which is how
+ * handlers that block are run. Responders and owners: exact once the window has passed without
+ * the context answering somebody else. A child of an owner is depth 2: the owner runs handlers.
+ *
+ * Addresses of contexts are recycled at once: every birth replaces what the address meant.
+ * Answering a request that is not one's own taints a context for good.
+ */
+#include "correlate/internal.h"
+
+#include <stdlib.h>
+
+enum py_via { PY_UNBOUND = 0, PY_TASK, PY_COPY, PY_RESPONDER, PY_OWNER };
+
+struct co_py_ctx {
+	uint32_t refs;
+	uint8_t via; /* enum py_via */
+	uint8_t depth;
+	uint8_t shared; /* answered for two: tells nothing */
+	uint64_t addr;
+	uint64_t birth;	     /* ns; 0: older than its first appearance */
+	uint64_t task;	     /* PY_TASK: the Task */
+	uint64_t owner_conn; /* PY_OWNER */
+	struct co_node *x;   /* reference; bound to, or NULL */
+	struct co_list held; /* client nodes that wait for proof */
+};
+
+struct co_py_ctx *co_py_ctx__get(struct co_py_ctx *py)
+{
+	if (py)
+		py->refs++;
+	return py;
+}
+
+void co_py_ctx__put(struct clew_correlate *co, struct co_py_ctx *py)
+{
+	if (!py || --py->refs)
+		return;
+	co_node__put(co, py->x);
+	free(py);
+}
+
+/* Nothing can be proved about what waits here any more. */
+static void give_up(struct clew_correlate *co, struct co_py_ctx *py)
+{
+	while (!co_list__empty(&py->held)) {
+		struct co_node *c = co_entry(py->held.next, struct co_node, wait_link);
+
+		co_link__client(co, c, NULL, CLEW_LINK_NONE, NULL);
+	}
+}
+
+void co_py_ctx__drop(void *arg, void *val)
+{
+	give_up(arg, val);
+	co_py_ctx__put(arg, val);
+}
+
+static uint64_t key_of(struct clew_correlate *co, uint32_t pid)
+{
+	struct co_proc *proc = co_proc(co, pid);
+
+	return (uint64_t)(proc ? proc->gen : 0) << 32 | pid;
+}
+
+static void bind(struct clew_correlate *co, struct co_py_ctx *py, struct co_node *x,
+		 enum py_via via, uint8_t depth)
+{
+	co_node__get(x);
+	co_node__put(co, py->x);
+	py->x = x;
+	py->via = (uint8_t)via;
+	py->depth = depth;
+}
+
+static void taint(struct clew_correlate *co, struct co_py_ctx *py)
+{
+	if (py->shared)
+		return;
+	py->shared = 1;
+	co->stats.conflicts++;
+	bind(co, py, NULL, PY_UNBOUND, 0);
+	give_up(co, py);
+}
+
+static struct co_py_ctx *make(struct clew_correlate *co, uint32_t pid, uint64_t addr,
+			      uint64_t birth)
+{
+	struct co_py_ctx *py = calloc(1, sizeof(*py));
+
+	if (!py)
+		return NULL;
+	py->refs = 1;
+	py->addr = addr;
+	py->birth = birth;
+	co_list__init(&py->held);
+	if (co_map__put(&co->py_ctx, key_of(co, pid), addr, py)) {
+		free(py);
+		return NULL;
+	}
+	return py;
+}
+
+static struct co_py_ctx *find(struct clew_correlate *co, uint32_t pid, uint64_t addr)
+{
+	return addr ? co_map__get(&co->py_ctx, key_of(co, pid), addr) : NULL;
+}
+
+static void close_window(struct clew_correlate *co, struct co_thread *t)
+{
+	co_node__put(co, t->window);
+	t->window = NULL;
+	t->window_set = 0;
+}
+
+/* Who writes on a connection that serves others is not at the request that it is bound to. */
+static void check_answer(struct clew_correlate *co, const struct clew_segment *seg)
+{
+	struct co_py_ctx *py = find(co, seg->h.pid, seg->ctx);
+	struct co_conn *conn;
+
+	if (!py || !py->x || py->shared || py->x->conn_id == seg->conn_id)
+		return;
+	conn = co_conn__find(co, seg->conn_id);
+	if (conn && conn->serves)
+		taint(co, py);
+}
+
+/* Any read ends what the thread's previous read was about (rule 2). */
+void co_py_rule__segment(struct clew_correlate *co, const struct clew_segment *seg)
+{
+	struct co_thread *t;
+
+	if (seg->dir != CLEW_RECV) {
+		if (seg->ctx_kind == CLEW_CTX_PYTHON && (seg->flags & CLEW_SEG_LOOP))
+			check_answer(co, seg);
+		return;
+	}
+	t = co_thread__find(co, seg->h.tid, seg->h.pid);
+	if (!t)
+		return;
+	t->freed_set = 0;
+	if (t->window_set)
+		close_window(co, t);
+}
+
+/* Rule 1; and the owner of the connection turns to its next request. */
+void co_py_rule__request(struct clew_correlate *co, struct co_node *x)
+{
+	struct co_thread *t = co_thread(co, x->tid, x->pid);
+	struct co_conn *conn = co_conn__find(co, x->conn_id);
+	bool several = !conn || co_conn__several(conn);
+
+	if (t) {
+		close_window(co, t);
+		t->window_set = 1;
+		t->window_child = 0;
+		/* with older ones waiting, what is started now may be for any of them */
+		t->window = several ? NULL : co_node__get(x);
+		t->window_ctx = x->ex->req.ctx;
+		t->window_turn = x->ex->req.turn;
+	}
+	if (conn && conn->owner && !conn->owner->shared)
+		bind(co, conn->owner, several ? NULL : x, PY_OWNER, 1);
+}
+
+/* Copies are watched only where needed, so it matters since when, and whether still. */
+static void note_copy(struct clew_correlate *co, const struct clew_edge *edge)
+{
+	struct co_proc *proc = co_proc(co, edge->h.pid);
+
+	if (!proc)
+		return;
+	if (!proc->copy_first)
+		proc->copy_first = edge->h.ts;
+	proc->copy_last = edge->h.ts;
+}
+
+/*
+ * Is the context that wrote `c` the one that was at this address when it answered `x`? Where
+ * copies are reported, every birth is; else only births with a Task are, and then the same live
+ * Task must have been seen both times (230 wrong without this).
+ */
+static bool same_context(struct clew_correlate *co, const struct co_node *c, uint64_t task,
+			 const struct co_node *x)
+{
+	const struct co_proc *proc = co_proc(co, c->pid);
+	uint64_t mine = c->ex ? c->ex->req.ref : 0;
+
+	if (mine && mine == task)
+		return true;
+	return proc && proc->copy_first && proc->copy_first <= x->req_ts;
+}
+
+/* Rules 3, 4 and 7: whom does a new context belong to? */
+void co_py_rule__edge(struct clew_correlate *co, const struct clew_edge *edge)
+{
+	struct co_thread *t = co_thread__find(co, edge->h.tid, edge->h.pid);
+	struct co_py_ctx *parent = find(co, edge->h.pid, edge->ctx), *child;
+	struct co_node *x = NULL;
+	struct co_conn *conn;
+	uint8_t depth = 0;
+
+	if (edge->kind == CLEW_EDGE_PY_COPY)
+		note_copy(co, edge);
+	child = find(co, edge->h.pid, edge->child);
+	if (!edge->child || (child && child->via == PY_TASK && child->birth == edge->h.ts))
+		return; /* the same record twice */
+	if (t && t->window_set && t->window_turn == edge->h.turn && t->window_ctx == edge->ctx) {
+		/* the next one may be for a request whose read was lost, in the same turn */
+		if (!t->window_child)
+			t->window_child = edge->child;
+		x = t->window_child == edge->child ? t->window : NULL;
+		depth = 1;
+	} else if (parent && parent->x && !parent->shared) {
+		x = parent->x;
+		depth = parent->depth < UINT8_MAX ? parent->depth + 1 : parent->depth;
+		/* the handler that ends starts the next waiting one on its connection */
+		conn = x->answered ? co_conn__find(co, x->conn_id) : NULL;
+		if (conn && co_conn__oldest(conn))
+			x = NULL;
+	}
+	co_node__get(x); /* making the child may replace the context that holds it */
+	child = make(co, edge->h.pid, edge->child, edge->h.ts);
+	if (!child) /* never leave what the address meant before */
+		co_map__del(&co->py_ctx, key_of(co, edge->h.pid), edge->child);
+	else if (x)
+		bind(co, child, x, edge->kind == CLEW_EDGE_PY_TASK ? PY_TASK : PY_COPY, depth);
+	if (child && edge->kind == CLEW_EDGE_PY_TASK)
+		child->task = edge->ref;
+	co_node__put(co, x);
+}
+
+/* A client exchange is over: was it the read in progress that completed it? */
+void co_py_rule__completed(struct clew_correlate *co, struct co_node *c)
+{
+	struct co_thread *t;
+
+	if (!co->reading.set || co->reading.conn_id != c->conn_id)
+		return;
+	t = co_thread__find(co, co->reading.tid, co->reading.pid);
+	if (!t)
+		return;
+	t->freed_set = 1;
+	t->freed_conn = c->conn_id;
+	t->freed_turn = co->reading.turn;
+}
+
+static void claim_x(struct co_claim *ret, struct co_py_ctx *py, enum clew_link link,
+		    const char *evidence)
+{
+	ret->kind = CO_CLAIM_NODE;
+	ret->x = py->x;
+	ret->py = py;
+	ret->link = link;
+	ret->evidence = evidence;
+}
+
+static void claim_bound(struct clew_correlate *co, struct co_node *c, struct co_py_ctx *py,
+			const struct co_thread *t, struct co_claim *ret)
+{
+	struct co_proc *proc = co_proc(co, c->pid);
+	uint64_t task = c->ex->req.ref;
+
+	switch (py->via) {
+	case PY_TASK:
+		if (py->depth == 1 && task && task == py->task)
+			claim_x(ret, py, CLEW_LINK_EXACT, co_ev_task);
+		break;
+	case PY_COPY:
+		/* nobody watches any more: the address may be another's by now */
+		if (py->x->answered && (!proc || proc->copy_last + co->window < c->req_ts))
+			break;
+		if (py->depth == 1)
+			claim_x(ret, py, CLEW_LINK_EXACT, co_ev_copy);
+		else if (py->depth == 2 && !py->x->answered && t && !t->loop)
+			claim_x(ret, py, CLEW_LINK_INFERRED, co_ev_copy);
+		break;
+	case PY_OWNER:
+		/* work after the answer: then a request that has come may have to wait for it */
+		if (py->x->done && proc)
+			proc->owner_off = 1;
+		if (proc && !proc->owner_off && same_context(co, c, py->task, py->x))
+			claim_x(ret, py, CLEW_LINK_EXACT, co_ev_owner);
+		break;
+	default: /* a responder that goes on after its answer may be at the next item */
+		break;
+	}
+	if (ret->kind == CO_CLAIM_NONE && py->depth > 1)
+		co->py_deep++;
+}
+
+void co_py_rule__claim(struct clew_correlate *co, struct co_node *c, struct co_claim *ret)
+{
+	const struct clew_feed *req = &c->ex->req;
+	struct co_thread *t = co_thread(co, c->tid, c->pid);
+	struct co_py_ctx *py;
+
+	if (!req->ctx)
+		return;
+	if (t && (req->seg_flags & CLEW_SEG_LOOP))
+		t->loop = 1;
+	/*
+	 * The callback that completed the connection's previous exchange writes the next one: a
+	 * library that queues inside does so in another request's context.
+	 */
+	if (t && t->loop && t->freed_set && t->freed_conn == c->conn_id &&
+	    t->freed_turn == req->turn)
+		return;
+	py = find(co, c->pid, req->ctx);
+	if (!py)
+		py = make(co, c->pid, req->ctx, 0);
+	if (!py || py->shared)
+		return;
+	if (py->x) {
+		claim_bound(co, c, py, t, ret);
+		return;
+	}
+	if (py->via == PY_OWNER)
+		return; /* pipelined: cannot be told */
+	ret->kind = CO_CLAIM_HOLD;
+	ret->py = py;
+}
+
+void co_py_rule__hold(struct clew_correlate *co, struct co_node *c, struct co_py_ctx *py)
+{
+	(void)co;
+	c->py = co_py_ctx__get(py);
+	c->wait = CO_WAIT_CONTEXT;
+	co_list__add_tail(&py->held, &c->wait_link);
+}
+
+bool co_py_rule__stands(const struct co_node *c, const struct co_node *x)
+{
+	const struct clew_feed *resp = x->ex ? &x->ex->resp : NULL;
+
+	if (c->py->shared)
+		return false;
+	if (!resp || !resp->ts)
+		return true;
+	/* an owner answers itself */
+	if (c->cand_evidence == co_ev_owner &&
+	    (resp->ctx_kind != CLEW_CTX_PYTHON || resp->ctx != c->py->addr))
+		return false;
+	/* a handler that blocks is waited for */
+	if (c->cand_link == CLEW_LINK_INFERRED && !c->done)
+		return false;
+	return true;
+}
+
+/*
+ * A bound context that answers its request itself is what it seems. If another one does, the
+ * binding may be that of a neighbour whose records were lost: the window will tell.
+ */
+bool co_py_rule__unsure(const struct co_node *c, const struct co_node *x)
+{
+	const struct clew_feed *resp = x->ex ? &x->ex->resp : NULL;
+
+	if (c->cand_link != CLEW_LINK_EXACT || c->cand_evidence == co_ev_thread)
+		return false;
+	return !resp || resp->ctx_kind != CLEW_CTX_PYTHON || resp->ctx != c->py->addr;
+}
+
+/* `py` is proved to be at `x`: so were the requests that it wrote since x was read. */
+static void prove(struct clew_correlate *co, struct co_py_ctx *py, struct co_node *x,
+		  const char *evidence)
+{
+	while (!co_list__empty(&py->held)) {
+		struct co_node *c = co_entry(py->held.next, struct co_node, wait_link);
+
+		if (c->req_ts >= x->req_ts && same_context(co, c, x->ex->resp.ref, x))
+			co_link__late(co, c, x, CLEW_LINK_EXACT, evidence);
+		else
+			co_link__client(co, c, NULL, CLEW_LINK_NONE, NULL);
+	}
+}
+
+static void become_owner(struct clew_correlate *co, struct co_py_ctx *py, struct co_conn *conn,
+			 struct co_node *x)
+{
+	if (conn->owner && conn->owner != py) {
+		/* two contexts answer on one connection: neither owns it */
+		taint(co, conn->owner);
+		taint(co, py);
+		return;
+	}
+	if (!conn->owner)
+		conn->owner = co_py_ctx__get(py);
+	py->owner_conn = conn->id;
+	py->task = x->ex->resp.ref;
+	bind(co, py, x, PY_OWNER, 1);
+	prove(co, py, x, co_ev_owner);
+}
+
+/* Rule 6: who answers? */
+void co_py_rule__response(struct clew_correlate *co, struct co_node *x)
+{
+	const struct clew_feed *resp = &x->ex->resp;
+	struct co_conn *conn = co_conn__find(co, x->conn_id);
+	struct co_proc *proc = co_proc(co, x->pid);
+	struct co_thread *t;
+	struct co_py_ctx *py;
+
+	if (resp->ctx_kind != CLEW_CTX_PYTHON || !resp->ctx || !conn || !proc)
+		return;
+	t = co_thread__find(co, resp->tid, x->pid);
+	if (t && !t->loop && resp->tid == x->tid)
+		return; /* a thread per request: the thread rule has spoken */
+	py = find(co, x->pid, resp->ctx);
+	if (!py)
+		py = make(co, x->pid, resp->ctx, 0);
+	if (!py || py->shared)
+		return;
+	if (py->via == PY_OWNER) {
+		if (py->owner_conn != conn->id)
+			taint(co, py);
+		/* what else waits on this connection is not begun before this is finished */
+		else if (co_conn__several(conn))
+			bind(co, py, NULL, PY_OWNER, 1);
+	} else if (py->x) {
+		if (py->x != x)
+			taint(co, py);
+	} else if (py->birth > x->req_ts) {
+		bind(co, py, x, PY_RESPONDER, 1);
+		prove(co, py, x, co_ev_responder);
+	} else if (!proc->owner_off) {
+		become_owner(co, py, conn, x);
+	}
+}
+
+void co_py_rule__closed(struct clew_correlate *co, struct co_conn *conn)
+{
+	struct co_py_ctx *py = conn->owner;
+
+	if (!py)
+		return;
+	conn->owner = NULL;
+	if (!py->shared) {
+		bind(co, py, NULL, PY_UNBOUND, 0);
+		py->owner_conn = 0;
+	}
+	co_py_ctx__put(co, py);
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * rule_thread.c - one thread, one request at a time (rule U2).
+ *
+ * A thread that was never seen in an event loop, read the request X and has not answered it is
+ * working for X: what it asks of others meanwhile, it asks for X. That is identity only if the
+ * thread really serves one request at a time, so it is given up for good when the thread
+ *   - was seen waiting in an event loop,
+ *   - held two unanswered requests at once, or
+ *   - read a request that another thread answered: it hands its work on (a staged pool; the
+ *     responder's thread id alone was wrong in more than half of the cases there).
+ * The last can only be known when the answer begins, so the claim waits for that.
+ */
+#include "correlate/internal.h"
+
+static void mark_multi(struct clew_correlate *co, struct co_thread *t)
+{
+	t->multi = 1;
+	if (t->open) {
+		co_node__put(co, t->open);
+		t->open = NULL;
+	}
+}
+
+void co_thread_rule__request(struct clew_correlate *co, struct co_node *x)
+{
+	struct co_thread *t = co_thread(co, x->tid, x->pid);
+
+	if (!t)
+		return;
+	if (x->ex->req.seg_flags & CLEW_SEG_LOOP)
+		t->loop = 1;
+	x->thread = t;
+	t->refs++;
+	if (t->nr_open++)
+		mark_multi(co, t);
+	else if (!t->multi && !t->loop)
+		t->open = co_node__get(x);
+}
+
+void co_thread_rule__answered(struct clew_correlate *co, struct co_node *x)
+{
+	struct co_thread *t = x->thread;
+
+	if (!t)
+		return;
+	x->thread = NULL;
+	t->nr_open--;
+	if (t->open == x) {
+		co_node__put(co, x);
+		t->open = NULL;
+	}
+	if (x->ex && x->ex->resp.ts && x->ex->resp.tid != x->tid)
+		mark_multi(co, t);
+	co_thread__put(co, t);
+}
+
+void co_thread_rule__claim(struct clew_correlate *co, struct co_node *c, struct co_claim *ret)
+{
+	struct co_thread *t = co_thread__find(co, c->tid, c->pid);
+
+	if (!t)
+		return;
+	if (c->ex->req.seg_flags & CLEW_SEG_LOOP)
+		t->loop = 1;
+	if (t->loop || t->multi || t->nr_open != 1 || !t->open)
+		return;
+	ret->kind = CO_CLAIM_NODE;
+	ret->x = t->open;
+	ret->link = CLEW_LINK_EXACT;
+	ret->evidence = co_ev_thread;
+}
+
+bool co_thread_rule__stands(struct clew_correlate *co, const struct co_node *x)
+{
+	struct co_thread *t = co_thread__find(co, x->tid, x->pid);
+
+	if (!t || t->loop || t->multi)
+		return false;
+	return !x->ex || !x->ex->resp.ts || x->ex->resp.tid == x->tid;
+}

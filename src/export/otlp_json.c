@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * OTLP/JSON (opentelemetry-proto, docs/specification.md, "JSON Protobuf Encoding"): protobuf's
+ * JSON mapping with the two differences of OTLP: ids are hexadecimal, enums are integers. Keys
+ * are lowerCamelCase, 64-bit integers are strings.
+ */
+#include <string.h>
+
+#include "export/otlp.h"
+
+static const uint8_t no_id[8];
+
+static void key_str(struct clew_json *j, const char *key, struct clew_str s)
+{
+	clew_json__key(j, key);
+	clew_json__str(j, s.p, s.n);
+}
+
+static void key_opt_str(struct clew_json *j, const char *key, struct clew_str s)
+{
+	if (s.n)
+		key_str(j, key, s);
+}
+
+static void key_u64(struct clew_json *j, const char *key, uint64_t v)
+{
+	clew_json__key(j, key);
+	clew_json__u64_str(j, v);
+}
+
+static void key_opt_u32(struct clew_json *j, const char *key, uint32_t v)
+{
+	if (!v)
+		return;
+	clew_json__key(j, key);
+	clew_json__u64(j, v);
+}
+
+static void key_id(struct clew_json *j, const char *key, const uint8_t *p, size_t n)
+{
+	clew_json__key(j, key);
+	clew_json__hex(j, p, n);
+}
+
+static void json_strings(struct clew_json *j, const struct clew_attr *a)
+{
+	clew_json__key(j, "arrayValue");
+	clew_json__obj(j);
+	clew_json__key(j, "values");
+	clew_json__arr(j);
+	for (uint32_t i = 0; i < a->count; i++) {
+		clew_json__obj(j);
+		key_str(j, "stringValue", a->strv[i]);
+		clew_json__obj_end(j);
+	}
+	clew_json__arr_end(j);
+	clew_json__obj_end(j);
+}
+
+static void json_value(struct clew_json *j, const struct clew_attr *a)
+{
+	switch (a->type) {
+	case CLEW_ATTR_STR:
+		key_str(j, "stringValue", a->str);
+		break;
+	case CLEW_ATTR_BOOL:
+		clew_json__key(j, "boolValue");
+		clew_json__bool(j, a->b);
+		break;
+	case CLEW_ATTR_INT:
+		clew_json__key(j, "intValue");
+		clew_json__i64_str(j, a->i);
+		break;
+	case CLEW_ATTR_DOUBLE:
+		clew_json__key(j, "doubleValue");
+		clew_json__double(j, a->d);
+		break;
+	case CLEW_ATTR_STRV:
+		json_strings(j, a);
+		break;
+	}
+}
+
+static void json_attrs(struct clew_json *j, const struct clew_attr *attrs, uint32_t n)
+{
+	if (!n)
+		return;
+	clew_json__key(j, "attributes");
+	clew_json__arr(j);
+	for (uint32_t i = 0; i < n; i++) {
+		clew_json__obj(j);
+		key_str(j, "key", clew_str__lit(attrs[i].key));
+		clew_json__key(j, "value");
+		clew_json__obj(j);
+		json_value(j, &attrs[i]);
+		clew_json__obj_end(j);
+		clew_json__obj_end(j);
+	}
+	clew_json__arr_end(j);
+}
+
+static void json_events(struct clew_json *j, const struct clew_span *s)
+{
+	if (!s->nr_events)
+		return;
+	clew_json__key(j, "events");
+	clew_json__arr(j);
+	for (uint32_t i = 0; i < s->nr_events; i++) {
+		clew_json__obj(j);
+		key_u64(j, "timeUnixNano", s->events[i].ts_ns);
+		key_opt_str(j, "name", s->events[i].name);
+		json_attrs(j, s->events[i].attrs, s->events[i].nr_attrs);
+		clew_json__obj_end(j);
+	}
+	clew_json__arr_end(j);
+}
+
+static void json_links(struct clew_json *j, const struct clew_span *s)
+{
+	if (!s->nr_links)
+		return;
+	clew_json__key(j, "links");
+	clew_json__arr(j);
+	for (uint32_t i = 0; i < s->nr_links; i++) {
+		const struct clew_span_link *l = &s->links[i];
+
+		clew_json__obj(j);
+		key_id(j, "traceId", l->trace_id, sizeof(l->trace_id));
+		key_id(j, "spanId", l->span_id, sizeof(l->span_id));
+		key_opt_str(j, "traceState", l->trace_state);
+		json_attrs(j, l->attrs, l->nr_attrs);
+		key_opt_u32(j, "flags", l->flags);
+		clew_json__obj_end(j);
+	}
+	clew_json__arr_end(j);
+}
+
+static void json_span(struct clew_json *j, const struct clew_span *s)
+{
+	clew_json__obj(j);
+	key_id(j, "traceId", s->trace_id, sizeof(s->trace_id));
+	key_id(j, "spanId", s->span_id, sizeof(s->span_id));
+	key_opt_str(j, "traceState", s->trace_state);
+	if (memcmp(s->parent_span_id, no_id, sizeof(no_id)))
+		key_id(j, "parentSpanId", s->parent_span_id, sizeof(s->parent_span_id));
+	key_opt_u32(j, "flags", s->flags);
+	key_str(j, "name", s->name);
+	clew_json__key(j, "kind");
+	clew_json__u64(j, s->kind);
+	key_u64(j, "startTimeUnixNano", s->start_ns);
+	key_u64(j, "endTimeUnixNano", s->end_ns);
+	json_attrs(j, s->attrs, s->nr_attrs);
+	key_opt_u32(j, "droppedAttributesCount", s->dropped_attrs);
+	json_events(j, s);
+	key_opt_u32(j, "droppedEventsCount", s->dropped_events);
+	json_links(j, s);
+	key_opt_u32(j, "droppedLinksCount", s->dropped_links);
+	clew_json__key(j, "status");
+	clew_json__obj(j);
+	key_opt_str(j, "message", s->status_message);
+	key_opt_u32(j, "code", s->status);
+	clew_json__obj_end(j);
+	clew_json__obj_end(j);
+}
+
+static void json_resource(struct clew_json *j, const struct clew_resource *r)
+{
+	clew_json__key(j, "resource");
+	clew_json__obj(j);
+	if (r)
+		json_attrs(j, r->attrs, r->nr_attrs);
+	clew_json__obj_end(j);
+}
+
+static void json_scope(struct clew_json *j)
+{
+	clew_json__key(j, "scope");
+	clew_json__obj(j);
+	key_str(j, "name", clew_str__lit("clew"));
+	key_str(j, "version", clew_str__lit(CLEW_VERSION));
+	clew_json__obj_end(j);
+}
+
+/* {"<outer>": [ ... and its counterpart */
+static void json_open(struct clew_json *j, const char *outer)
+{
+	clew_json__obj(j);
+	clew_json__key(j, outer);
+	clew_json__arr(j);
+}
+
+static void json_shut(struct clew_json *j)
+{
+	clew_json__arr_end(j);
+	clew_json__obj_end(j);
+}
+
+int clew_otlp__json(struct clew_json *j, struct clew_otlp_groups *g, struct clew_span *const *spans,
+		    size_t n)
+{
+	int err = clew_otlp_groups__make(g, spans, n);
+
+	if (err)
+		return err;
+	json_open(j, "resourceSpans");
+	for (uint32_t k = 0; k < g->nr && !j->err; k++) {
+		clew_json__obj(j);
+		json_resource(j, spans[g->order[g->first[k]]]->resource);
+		clew_json__key(j, "scopeSpans");
+		clew_json__arr(j);
+		clew_json__obj(j);
+		json_scope(j);
+		clew_json__key(j, "spans");
+		clew_json__arr(j);
+		for (uint32_t i = g->first[k]; i < g->first[k + 1] && !j->err; i++)
+			json_span(j, spans[g->order[i]]);
+		json_shut(j);
+		json_shut(j);
+	}
+	json_shut(j);
+	return j->err;
+}
+
+/* ---- metrics ------------------------------------------------------------------------------ */
+
+static void json_point(struct clew_json *j, const struct clew_metric *m, uint64_t start_ns,
+		       uint64_t now_ns)
+{
+	struct clew_attr a[2];
+	uint32_t n = 0;
+
+	while (n < 2 && m->key[n]) {
+		a[n] = (struct clew_attr){.key = m->key[n], .type = CLEW_ATTR_STR};
+		a[n].str = clew_str__lit(m->value[n] ? m->value[n] : "");
+		n++;
+	}
+	clew_json__obj(j);
+	json_attrs(j, a, n);
+	if (!m->is_gauge)
+		key_u64(j, "startTimeUnixNano", start_ns);
+	key_u64(j, "timeUnixNano", now_ns);
+	key_u64(j, "asInt", m->v);
+	clew_json__obj_end(j);
+}
+
+static void json_metric(struct clew_json *j, const struct clew_metric *m, size_t n,
+			uint64_t start_ns, uint64_t now_ns)
+{
+	clew_json__obj(j);
+	key_str(j, "name", clew_str__lit(m->name));
+	if (m->description)
+		key_str(j, "description", clew_str__lit(m->description));
+	if (m->unit)
+		key_str(j, "unit", clew_str__lit(m->unit));
+	clew_json__key(j, m->is_gauge ? "gauge" : "sum");
+	clew_json__obj(j);
+	clew_json__key(j, "dataPoints");
+	clew_json__arr(j);
+	for (size_t i = 0; i < n; i++)
+		json_point(j, &m[i], start_ns, now_ns);
+	clew_json__arr_end(j);
+	if (!m->is_gauge) {
+		clew_json__key(j, "aggregationTemporality");
+		clew_json__u64(j, 2); /* cumulative */
+		clew_json__key(j, "isMonotonic");
+		clew_json__bool(j, true);
+	}
+	clew_json__obj_end(j);
+	clew_json__obj_end(j);
+}
+
+int clew_otlp__json_metrics(struct clew_json *j, const struct clew_metric *m, size_t n,
+			    const struct clew_resource *res, uint64_t start_ns, uint64_t now_ns)
+{
+	json_open(j, "resourceMetrics");
+	clew_json__obj(j);
+	json_resource(j, res);
+	clew_json__key(j, "scopeMetrics");
+	clew_json__arr(j);
+	clew_json__obj(j);
+	json_scope(j);
+	clew_json__key(j, "metrics");
+	clew_json__arr(j);
+	while (n) {
+		size_t same = clew_otlp__same_metric(m, n);
+
+		json_metric(j, m, same, start_ns, now_ns);
+		m += same;
+		n -= same;
+	}
+	json_shut(j);
+	json_shut(j);
+	json_shut(j);
+	return j->err;
+}

@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pipeline.c - the life of one request, in the order in which it happens:
+ *
+ *   event     the kernel (or a recording) says that bytes crossed a socket   clew_pipeline__feed
+ *   correlate learns who ran, and every edge between execution contexts      clew_correlate__event
+ *   conn      puts the bytes into stream order and feeds the parser          clew_conns__feed
+ *   proto     finds requests and responses: an exchange                      (clew_http1)
+ *   correlate holds the exchange until its parent is final                   clew_correlate__*
+ *   span      builds the OpenTelemetry span                                  clew_build__http
+ *   enrich    knows whose it is: service, process, host, container           clew_enrich__*
+ *   sample    keeps it or not                                                clew_sampler__keep
+ *   export    hands it to every exporter's queue                             clew_export__spans
+ *
+ * All of it runs on one thread, so that it is a function of the event stream; exporters encode
+ * and send on threads of their own.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include <clew/build.h>
+#include <clew/capture.h>
+#include <clew/enrich.h>
+#include <clew/pipeline.h>
+#include <clew/sample.h>
+
+#include "base/glob.h"
+
+#define MS 1000000ULL
+#define BATCH 256
+#define TICK_NS (20 * MS)
+#define SLOW_TICK_NS (1000 * MS)
+#define LOST_WORKER_CALLS 3 /* unexplained calls of Python worker threads before we look closer */
+
+struct clew_pipeline {
+	const struct clew_config *cfg;
+	struct clew_ledger *ledger;
+	struct clew_export *export;
+	struct clew_recorder *recorder;
+	struct clew_pipeline_source source;
+	struct clew_conns *conns;
+	struct clew_correlate *correlate;
+	struct clew_enrich *enrich;
+	struct clew_sampler sampler;
+	struct clew_wall wall;
+	uint64_t kernel[CLEW_STAT_MAX]; /* the last STATS event */
+	bool have_stats;
+	uint64_t read; /* kernel events fed */
+	uint64_t now, next_tick, next_slow_tick;
+	uint32_t unexplained; /* see LOST_WORKER_CALLS */
+	struct clew_span *batch[BATCH];
+	size_t nr_batch;
+};
+
+static void flush(struct clew_pipeline *p)
+{
+	if (!p->nr_batch)
+		return;
+	if (p->export)
+		clew_export__spans(p->export, p->batch, p->nr_batch);
+	else
+		for (size_t i = 0; i < p->nr_batch; i++)
+			clew_span__put(p->batch[i]);
+	p->nr_batch = 0;
+}
+
+static void keep_or_drop(struct clew_pipeline *p, struct clew_span *span,
+			 const struct clew_placement *place)
+{
+	clew_count(&p->ledger->spans_built, 1);
+	if (!clew_sampler__keep(&p->sampler, place)) {
+		clew_count(&p->ledger->spans_sampled_out, 1);
+		clew_span__put(span);
+		return;
+	}
+	span->flags |= CLEW_SPAN_FLAG_SAMPLED;
+	if (!span->trace_state.n && p->sampler.tracestate[0])
+		span->trace_state = clew_str__lit(p->sampler.tracestate);
+	p->batch[p->nr_batch++] = span;
+	if (p->nr_batch == BATCH)
+		flush(p);
+}
+
+/* A Python thread that is no event loop calls out, and nobody knows why: contexts are copied
+ * to worker threads. Watching the copies costs a dozen hits a request, so only when needed. */
+static void consider_python(struct clew_pipeline *p, const struct clew_exchange *ex,
+			    const struct clew_placement *place)
+{
+	if (ex->is_server || place->has_parent || ex->req.ctx_kind != CLEW_CTX_PYTHON ||
+	    ex->req.seg_flags & CLEW_SEG_LOOP || !p->source.want)
+		return;
+	if (++p->unexplained >= LOST_WORKER_CALLS &&
+	    clew_enrich__mark(p->enrich, ex->req.pid, CLEW_WANT_PY_COPY))
+		p->source.want(p->source.arg, ex->req.pid, CLEW_WANT_PY_COPY);
+}
+
+static void on_release(void *arg, struct clew_exchange *ex, const struct clew_placement *place)
+{
+	struct clew_pipeline *p = arg;
+	struct clew_span *span;
+
+	if (p->cfg->excluded_paths.n && ex->target.len &&
+	    clew_excluded_path(&p->cfg->excluded_paths, ex->text + ex->target.off,
+			       ex->target.len)) {
+		clew_count(&p->ledger->exchanges_dropped[CLEW_XDROP_EXCLUDED_PATH], 1);
+		clew_exchange__free(ex);
+		return;
+	}
+	span = clew_build__http(p->cfg, &p->wall, ex, place,
+				clew_enrich__resource(p->enrich, ex->req.pid));
+	consider_python(p, ex, place);
+	if (span) {
+		clew_count(&p->ledger->exchanges_spans, 1);
+		keep_or_drop(p, span, place);
+	} else {
+		clew_count(&p->ledger->exchanges_dropped[CLEW_XDROP_NO_MEMORY], 1);
+	}
+	clew_exchange__free(ex);
+}
+
+static void on_request(void *arg, struct clew_exchange *ex)
+{
+	struct clew_pipeline *p = arg;
+
+	/* A Go process calls out: from now on its net/http is worth two probes. */
+	if (!ex->is_server && p->source.want &&
+	    clew_enrich__runtime(p->enrich, ex->req.pid) == CLEW_RT_GO &&
+	    clew_enrich__mark(p->enrich, ex->req.pid, CLEW_WANT_GO_CLIENT))
+		p->source.want(p->source.arg, ex->req.pid, CLEW_WANT_GO_CLIENT);
+	clew_correlate__request(p->correlate, ex);
+}
+
+static void on_response(void *arg, struct clew_exchange *ex)
+{
+	clew_correlate__response(((struct clew_pipeline *)arg)->correlate, ex);
+}
+
+static void on_done(void *arg, struct clew_exchange *ex)
+{
+	clew_correlate__done(((struct clew_pipeline *)arg)->correlate, ex);
+}
+
+static void on_dropped(void *arg, struct clew_exchange *ex, int reason)
+{
+	clew_correlate__dropped(((struct clew_pipeline *)arg)->correlate, ex, reason);
+}
+
+static void on_ignore(void *arg, const struct clew_conn *conn)
+{
+	struct clew_pipeline *p = arg;
+
+	if (p->source.ignore)
+		p->source.ignore(p->source.arg, conn->sk, conn->id);
+}
+
+/* The smallest record of each type; 0: no such type. */
+static size_t min_size(uint8_t type)
+{
+	switch (type) {
+	case CLEW_EV_SEGMENT:
+		return sizeof(struct clew_segment);
+	case CLEW_EV_CONN_OPEN:
+		return sizeof(struct clew_conn_open);
+	case CLEW_EV_CONN_CLOSE:
+		return sizeof(struct clew_conn_close);
+	case CLEW_EV_FORK:
+	case CLEW_EV_EXEC:
+	case CLEW_EV_EXIT:
+	case CLEW_EV_LISTEN:
+		return sizeof(struct clew_proc_event);
+	case CLEW_EV_EDGE:
+		return sizeof(struct clew_edge);
+	case CLEW_EV_CLOCK:
+		return sizeof(struct clew_clock);
+	case CLEW_EV_PROC_INFO:
+		return sizeof(struct clew_proc_info);
+	case CLEW_EV_STATS:
+		return sizeof(struct clew_stats);
+	default:
+		return 0;
+	}
+}
+
+static void on_agent_event(struct clew_pipeline *p, const struct clew_event *ev)
+{
+	if (ev->type == CLEW_EV_CLOCK)
+		p->wall.offset = (int64_t)(((const struct clew_clock *)ev)->realtime - ev->ts);
+	if (ev->type == CLEW_EV_STATS) {
+		memcpy(p->kernel, ((const struct clew_stats *)ev)->count, sizeof(p->kernel));
+		p->have_stats = true;
+	}
+}
+
+void clew_pipeline__feed(void *pipeline, const struct clew_event *ev)
+{
+	struct clew_pipeline *p = pipeline;
+	bool from_kernel = ev->type < CLEW_EV_CLOCK;
+	size_t min = min_size(ev->type);
+	int drop;
+
+	if (from_kernel)
+		p->read++;
+	if (ev->version != CLEW_EVENT_VERSION || !min || ev->size < min) {
+		clew_count(&p->ledger->events_dropped[CLEW_EDROP_MALFORMED], from_kernel);
+		return;
+	}
+	if (p->recorder)
+		clew_recorder__write(p->recorder, ev);
+	on_agent_event(p, ev);
+	clew_enrich__event(p->enrich, ev);
+	clew_correlate__event(p->correlate, ev);
+	if (from_kernel) {
+		drop = clew_conns__feed(p->conns, ev);
+		if (drop == CLEW_EVENT_USED)
+			clew_count(&p->ledger->events_used, 1);
+		else
+			clew_count(&p->ledger->events_dropped[drop], 1);
+	}
+	if (ev->ts > p->next_tick)
+		clew_pipeline__tick(p, ev->ts);
+}
+
+void clew_pipeline__tick(struct clew_pipeline *p, uint64_t now)
+{
+	if (now < p->now)
+		return;
+	p->now = now;
+	p->next_tick = now + TICK_NS;
+	clew_correlate__tick(p->correlate, now);
+	if (now > p->next_slow_tick) {
+		p->next_slow_tick = now + SLOW_TICK_NS;
+		clew_conns__tick(p->conns, now);
+		clew_enrich__tick(p->enrich, now);
+	}
+	flush(p);
+}
+
+void clew_pipeline__drain(struct clew_pipeline *p)
+{
+	clew_conns__drain(p->conns, p->now);
+	clew_correlate__drain(p->correlate);
+	flush(p);
+}
+
+/*
+ * The kernel side counted what it emitted and what it could not; the agent counted what it read.
+ * The two must meet: a record that was lost in between would show as NOT BALANCED.
+ */
+void clew_pipeline__account(struct clew_pipeline *p)
+{
+	struct clew_ledger *l = p->ledger;
+
+	l->events_dropped[CLEW_EDROP_RING_FULL] = p->kernel[CLEW_STAT_DROP_RING_FULL];
+	l->events_dropped[CLEW_EDROP_CONN_TABLE_FULL] = p->kernel[CLEW_STAT_DROP_CONN_FULL];
+	l->events_seen = (p->have_stats ? p->kernel[CLEW_STAT_EMITTED] : p->read) +
+			 p->kernel[CLEW_STAT_DROP_RING_FULL] + p->kernel[CLEW_STAT_DROP_CONN_FULL];
+}
+
+static size_t add_metric(struct clew_metric *m, size_t n, const char *name, const char *unit,
+			 const char *what, const char *reason, uint64_t v)
+{
+	m[n] = (struct clew_metric){
+		.name = name,
+		.description = what,
+		.unit = unit,
+		.key = {reason ? "clew.reason" : NULL, NULL},
+		.value = {reason, NULL},
+		.v = v,
+	};
+	return n + 1;
+}
+
+void clew_pipeline__metrics(struct clew_pipeline *p)
+{
+	struct clew_metric m[64];
+	const struct clew_ledger *l = p->ledger;
+	uint32_t conns;
+	uint64_t bytes;
+	size_t n = 0;
+
+	if (!p->export)
+		return;
+	clew_pipeline__account(p);
+	n = add_metric(m, n, "clew.events", "{event}", "Events the kernel side saw", NULL,
+		       l->events_seen);
+	for (int i = 0; i < CLEW_EDROP_MAX; i++)
+		n = add_metric(m, n, "clew.events.dropped", "{event}", "Events that were not used",
+			       clew_event_drop_names[i], l->events_dropped[i]);
+	n = add_metric(m, n, "clew.exchanges", "{exchange}", "Requests with their responses", NULL,
+		       l->exchanges_seen);
+	for (int i = 0; i < CLEW_XDROP_MAX; i++)
+		n = add_metric(m, n, "clew.exchanges.dropped", "{exchange}",
+			       "Exchanges that gave no span", clew_exchange_drop_names[i],
+			       l->exchanges_dropped[i]);
+	n = add_metric(m, n, "clew.spans", "{span}", "Spans built", NULL, l->spans_built);
+	n = add_metric(m, n, "clew.spans.sampled_out", "{span}", "Spans not kept by the sampler",
+		       NULL, l->spans_sampled_out);
+	for (uint32_t e = 0; e < l->nr_exporters && n < 48; e++) {
+		uint64_t dropped = 0;
+
+		for (int i = 0; i < CLEW_SDROP_MAX; i++)
+			dropped += l->exporter[e].dropped[i];
+		n = add_metric(m, n, "clew.exporter.spans", "{span}", "Spans delivered", NULL,
+			       l->exporter[e].exported);
+		m[n - 1].key[0] = "clew.exporter";
+		m[n - 1].value[0] = l->exporter[e].name;
+		n = add_metric(m, n, "clew.exporter.spans.dropped", "{span}", "Spans not delivered",
+			       NULL, dropped);
+		m[n - 1].key[0] = "clew.exporter";
+		m[n - 1].value[0] = l->exporter[e].name;
+	}
+	clew_conns__usage(p->conns, &conns, &bytes);
+	n = add_metric(m, n, "clew.connections", "{connection}", "Connections known", NULL, conns);
+	m[n - 1].is_gauge = 1;
+	n = add_metric(m, n, "clew.links.conflicts", "{link}",
+		       "Links withheld because evidence disagreed", NULL,
+		       clew_correlate__stats(p->correlate)->conflicts);
+	clew_export__metrics(p->export, m, n);
+}
+
+const struct clew_correlate_stats *clew_pipeline__links(const struct clew_pipeline *p)
+{
+	return clew_correlate__stats(p->correlate);
+}
+
+struct clew_pipeline *clew_pipeline__new(const struct clew_config *cfg, struct clew_ledger *ledger,
+					 struct clew_export *ex, struct clew_recorder *rec,
+					 const struct clew_pipeline_source *source)
+{
+	struct clew_pipeline *p = calloc(1, sizeof(*p));
+	struct clew_correlate_sink placed = {p, on_release};
+	struct clew_exchange_sink exchanges = {p,	on_request, on_response,
+					       on_done, on_dropped, on_ignore};
+
+	if (!p)
+		return NULL;
+	p->cfg = cfg;
+	p->ledger = ledger;
+	p->export = ex;
+	p->recorder = rec;
+	if (source)
+		p->source = *source;
+	clew_sampler__init(&p->sampler, cfg->sample_rate);
+	p->enrich = clew_enrich__new(cfg);
+	p->correlate = clew_correlate__new(cfg, &placed);
+	p->conns = clew_conns__new(cfg, ledger, &exchanges);
+	if (!p->enrich || !p->correlate || !p->conns) {
+		clew_pipeline__free(p);
+		return NULL;
+	}
+	return p;
+}
+
+void clew_pipeline__free(struct clew_pipeline *p)
+{
+	if (!p)
+		return;
+	if (p->conns && p->correlate)
+		clew_pipeline__drain(p);
+	clew_correlate__free(p->correlate);
+	clew_conns__free(p->conns);
+	clew_enrich__free(p->enrich);
+	free(p);
+}

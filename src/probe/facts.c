@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * facts.c - what one program or library file says about its runtime, and the cache of that.
+ *
+ * The key is the file's identity and the moment of its last change, so an upgraded binary, and
+ * an inode number that was given to another file, are parsed anew. A file that cannot be parsed
+ * is remembered as such. Used by one thread.
+ */
+#include "probe/facts.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define CACHE_MAX  1024
+#define RODATA_MAX (128ULL << 20)
+
+struct entry {
+	uint64_t size, mtime_ns;
+	enum clew_file_role role;
+	uint64_t used; /* when it was last asked for */
+	struct clew_facts facts;
+};
+
+struct clew_runtime_cache {
+	struct entry *entries;
+	uint32_t n, room;
+	uint64_t clock, parsed, hits;
+};
+
+struct clew_runtime_cache *clew_runtime_cache__new(void)
+{
+	return calloc(1, sizeof(struct clew_runtime_cache));
+}
+
+void clew_runtime_cache__free(struct clew_runtime_cache *cache)
+{
+	if (!cache)
+		return;
+	free(cache->entries);
+	free(cache);
+}
+
+void clew_runtime_cache__stats(const struct clew_runtime_cache *cache, uint64_t *ret_parsed,
+			       uint64_t *ret_hits)
+{
+	*ret_parsed = cache->parsed;
+	*ret_hits = cache->hits;
+}
+
+static const struct clew_program programs[] = {
+	{"node", false, CLEW_RT_OTHER, "node", "contexts of Node are not followed yet"},
+	{"bun", true, CLEW_RT_OTHER, "bun", "contexts of Bun are not followed"},
+	{"deno", true, CLEW_RT_OTHER, "deno", "contexts of Deno are not followed"},
+	{"dotnet", true, CLEW_RT_OTHER, "dotnet", "contexts of .NET are not followed"},
+	{"beam", false, CLEW_RT_OTHER, "beam", "contexts of the BEAM are not followed"},
+	{"pypy", false, CLEW_RT_OTHER, "pypy", "contexts of PyPy are not followed"},
+	{"haproxy", false, CLEW_RT_OTHER, "haproxy", "contexts of HAProxy are not followed yet"},
+	{"envoy", true, CLEW_RT_OTHER, "envoy", "contexts of Envoy are not followed"},
+	{"ruby", false, CLEW_RT_UNKNOWN, "ruby", ""},
+	{"php", false, CLEW_RT_UNKNOWN, "php", ""},
+};
+
+const struct clew_program *clew_facts__program(const char *basename)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(programs) / sizeof(programs[0]); i++)
+		if (programs[i].whole
+			    ? !strcmp(basename, programs[i].prefix)
+			    : !strncmp(basename, programs[i].prefix, strlen(programs[i].prefix)))
+			return &programs[i];
+	return NULL;
+}
+
+static void add_site(const struct clew_elf *elf, struct clew_facts *f, enum clew_site_kind kind,
+		     uint64_t addr)
+{
+	struct clew_site_fact *s = &f->sites[f->nr_sites];
+
+	if (!addr || f->nr_sites == sizeof(f->sites) / sizeof(f->sites[0]))
+		return;
+	if (clew_elf__probe_addr(elf, addr, &addr, &s->insn) || s->insn == CLEW_INSN_REFUSED ||
+	    clew_elf__offset(elf, addr, &s->off))
+		return;
+	s->kind = kind;
+	f->nr_sites++;
+}
+
+static bool in_rodata(const struct clew_elf *elf, const char *text, uint64_t *ret_off)
+{
+	struct clew_elf_section sec;
+
+	if (clew_elf__section(elf, ".rodata", &sec) || sec.type == SHT_NOBITS)
+		return false;
+	if (sec.size > RODATA_MAX)
+		sec.size = RODATA_MAX;
+	return !clew_elf__find(elf, sec.off, sec.size, text, strlen(text), ret_off);
+}
+
+static void nginx_version(const struct clew_elf *elf, struct clew_facts *f)
+{
+	static const char *const marks[] = {"nginx/1.", "nginx/0.", "openresty/1."};
+	char text[32];
+	uint64_t off;
+	size_t i, n;
+
+	for (i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
+		if (!in_rodata(elf, marks[i], &off) ||
+		    clew_elf__read_off(elf, off, text, sizeof(text)))
+			continue;
+		n = strcspn(marks[i], "/") + 1;
+		snprintf(f->version, sizeof(f->version), "%.*s",
+			 (int)strspn(text + n, "0123456789."), text + n);
+		return;
+	}
+}
+
+static bool is_nginx(const struct clew_elf *elf, const struct clew_elf_sym *sym,
+		     struct clew_facts *f)
+{
+	static const enum clew_site_kind kinds[] = {CLEW_SITE_NGX_SENDFILE, CLEW_SITE_NGX_WRITEV,
+						    CLEW_SITE_NGX_UNIX_SEND};
+	size_t i;
+
+	if (!sym[0].addr && !sym[1].addr && !sym[2].addr)
+		return false;
+	f->kind = CLEW_FACTS_NGINX;
+	for (i = 0; i < 3; i++)
+		add_site(elf, f, kinds[i], sym[i].addr);
+	nginx_version(elf, f);
+	return true;
+}
+
+/* Runtimes whose programs have any name: what their files cannot hide. */
+static bool is_other(const struct clew_elf *elf, struct clew_facts *f)
+{
+	static const struct {
+		const char *section, *name;
+	} sections[] = {
+		{".svm_heap", "graalvm"},
+		{"__managedcode", "dotnet"},
+	};
+	struct clew_elf_section sec;
+	const char *name = NULL;
+	uint64_t off;
+	size_t i;
+
+	for (i = 0; i < sizeof(sections) / sizeof(sections[0]); i++)
+		if (!clew_elf__section(elf, sections[i].section, &sec))
+			name = sections[i].name;
+	/* the name of its worker threads survives stripping; symbols cover a renamed pool */
+	if (!name &&
+	    (in_rodata(elf, "tokio-runtime-worker", &off) ||
+	     (in_rodata(elf, "/rustc/", &off) && clew_elf__sym_contains(elf, "tokio") == 1)))
+		name = "tokio";
+	if (!name)
+		return false;
+	f->kind = CLEW_FACTS_OTHER;
+	snprintf(f->name, sizeof(f->name), "%s", name);
+	return true;
+}
+
+static int python_facts(const struct clew_elf *elf, const char *basename, struct clew_facts *f)
+{
+	unsigned int minor = 0;
+	char abi[8] = "";
+	uint64_t addr;
+	int err;
+
+	if (clew_python__parse_name(basename, &minor, abi))
+		minor = 0;
+	err = clew_python__inspect(elf, minor, abi, &f->python);
+	if (err)
+		return err;
+	f->kind = CLEW_FACTS_PYTHON;
+	add_site(elf, f, CLEW_SITE_PY_COPY, f->python.copy_current);
+	/* some builds have _asyncio inside */
+	if (!clew_python__task_init(elf, &addr))
+		add_site(elf, f, CLEW_SITE_PY_TASK_INIT, addr);
+	return 0;
+}
+
+static int exe_facts(const struct clew_elf *elf, const char *basename, struct clew_facts *f)
+{
+	static const char *const names[] = {"ngx_linux_sendfile_chain", "ngx_writev_chain",
+					    "ngx_unix_send", "_PyRuntime"};
+	struct clew_elf_sym sym[4];
+	int err = clew_go__inspect(elf, &f->go);
+
+	if (err != -ENOENT) {
+		f->kind = CLEW_FACTS_GO;
+		add_site(elf, f, CLEW_SITE_GO_SERVE, f->go.func[CLEW_GO_SERVE]);
+		add_site(elf, f, CLEW_SITE_GO_ROUNDTRIP, f->go.func[CLEW_GO_ROUNDTRIP]);
+		return err;
+	}
+	if (clew_facts__program(basename)) /* large, and nothing more to learn */
+		return 0;
+	err = clew_elf__syms(elf, names, 4, sym);
+	if (err < 0)
+		return err;
+	if (is_nginx(elf, sym, f))
+		return 0;
+	if (sym[3].addr)
+		return python_facts(elf, basename, f);
+	is_other(elf, f);
+	return 0;
+}
+
+static void parse(int fd, enum clew_file_role role, const char *basename, struct clew_facts *f)
+{
+	struct clew_elf *elf;
+	uint64_t addr;
+
+	f->err = clew_elf__new(fd, &elf);
+	if (f->err)
+		return;
+	f->x86_64 = clew_elf__is_x86_64(elf);
+	if (f->x86_64) {
+		switch (role) {
+		case CLEW_FILE_EXE:
+			f->err = exe_facts(elf, basename, f);
+			break;
+		case CLEW_FILE_PYTHON:
+			f->err = python_facts(elf, basename, f);
+			break;
+		case CLEW_FILE_ASYNCIO:
+			f->err = clew_python__task_init(elf, &addr);
+			if (!f->err)
+				add_site(elf, f, CLEW_SITE_PY_TASK_INIT, addr);
+			break;
+		case CLEW_FILE_LIBC:
+			f->err = clew_python__specific(elf, &f->specific_off);
+			break;
+		}
+	}
+	clew_elf__free(elf);
+}
+
+static struct entry *find(struct clew_runtime_cache *cache, const struct entry *key)
+{
+	uint32_t i;
+
+	for (i = 0; i < cache->n; i++) {
+		struct entry *e = &cache->entries[i];
+
+		if (e->facts.ino == key->facts.ino && e->facts.dev == key->facts.dev &&
+		    e->role == key->role && e->mtime_ns == key->mtime_ns && e->size == key->size)
+			return e;
+	}
+	return NULL;
+}
+
+/* Room for one more, by growing or in place of the one that was not asked for longest. */
+static struct entry *make_room(struct clew_runtime_cache *cache)
+{
+	struct entry *oldest, *grown;
+	uint32_t i, room;
+
+	if (cache->n < cache->room)
+		return &cache->entries[cache->n++];
+	if (cache->room < CACHE_MAX) {
+		room = cache->room ? cache->room * 2 : 16;
+		grown = realloc(cache->entries, room * sizeof(*grown));
+		if (grown) {
+			cache->entries = grown;
+			cache->room = room;
+			return &cache->entries[cache->n++];
+		}
+		if (!cache->n)
+			return NULL;
+	}
+	oldest = &cache->entries[0];
+	for (i = 1; i < cache->n; i++)
+		if (cache->entries[i].used < oldest->used)
+			oldest = &cache->entries[i];
+	return oldest;
+}
+
+int clew_facts__get(struct clew_runtime_cache *cache, int fd, enum clew_file_role role,
+		    const char *basename, struct clew_facts *ret)
+{
+	struct entry key = {.role = role}, *e;
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return -errno;
+	key.facts.dev = (uint64_t)st.st_dev;
+	key.facts.ino = (uint64_t)st.st_ino;
+	key.size = (uint64_t)st.st_size;
+	key.mtime_ns = (uint64_t)st.st_mtim.tv_sec * 1000000000ULL + (uint64_t)st.st_mtim.tv_nsec;
+	if (cache) {
+		e = find(cache, &key);
+		if (e) {
+			e->used = ++cache->clock;
+			cache->hits++;
+			*ret = e->facts;
+			return 0;
+		}
+		cache->parsed++;
+		key.used = ++cache->clock;
+	}
+	parse(fd, role, basename, &key.facts);
+	if (cache) {
+		e = make_room(cache);
+		if (e)
+			*e = key;
+	}
+	*ret = key.facts;
+	return 0;
+}

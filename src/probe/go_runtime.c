@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * go_runtime.c - what a Go program's file says about it.
+ *
+ * Most Go programs in production are stripped, but two things survive, because the runtime
+ * itself needs them: .go.buildinfo holds the version, and .gopclntab maps code addresses to
+ * function names (for stack traces). Struct layouts are not in the file without debug
+ * information; they come from a table that tools/go_offsets writes from real releases. A
+ * release that is not in the table gets no rule: a wrong offset would give wrong parents.
+ * Formats: Go's debug/buildinfo, runtime/symtab.go (pcHeader, moduledata), internal/abi
+ * (pclntab magics 0xfffffff0 since 1.18, 0xfffffff1 since 1.20).
+ */
+#include "probe/go_runtime.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAGIC_118     0xfffffff0u
+#define MAGIC_120     0xfffffff1u
+#define FUNCS_MAX     (4u << 20)
+#define WINDOW	      (128 << 10)
+#define BUILDINFO_HDR 32
+#define MODULE_TEXT   176 /* moduledata.text: a pointer, six slices, three pointers before it */
+#define MODULE_TRIES  16
+#define NAMES_MAX     4
+
+static const struct clew_go_layout layouts[] = {
+#include "probe/go_offsets.h"
+};
+
+static const char *const func_names[CLEW_GO_FUNCS] = {
+	[CLEW_GO_SERVE] = "net/http.serverHandler.ServeHTTP",
+	[CLEW_GO_ROUNDTRIP] = "net/http.(*persistConn).roundTrip",
+};
+
+const struct clew_go_layout *clew_go__layout(const char *version)
+{
+	char *end;
+	unsigned long minor;
+	size_t i;
+
+	/* betas, candidates and development builds may lie between two layouts */
+	if (strncmp(version, "go1.", 4) || version[4] < '0' || version[4] > '9')
+		return NULL;
+	minor = strtoul(version + 4, &end, 10);
+	if (*end && *end != '.' && *end != ' ')
+		return NULL;
+	if (strstr(end, "rc") || strstr(end, "beta") || strstr(end, "devel"))
+		return NULL;
+	for (i = 0; i < sizeof(layouts) / sizeof(layouts[0]); i++)
+		if (layouts[i].minor == minor)
+			return &layouts[i];
+	return NULL;
+}
+
+static void copy_version(char *dst, size_t n, const char *p, size_t len)
+{
+	size_t i;
+
+	if (len >= n)
+		len = n - 1;
+	for (i = 0; i < len && p[i] >= ' ' && p[i] <= '~'; i++)
+		dst[i] = p[i];
+	dst[i] = 0;
+}
+
+/* Go before 1.18: pointers to string headers instead of the strings themselves. */
+static int old_buildinfo(const struct clew_elf *elf, const uint8_t *hdr, char *version, size_t n)
+{
+	uint64_t str, head[2];
+	char text[64];
+	int err;
+
+	if (hdr[14] != 8 || hdr[15] & 1) /* only 64-bit little-endian */
+		return -EBADMSG;
+	memcpy(&str, hdr + 16, 8);
+	err = clew_elf__read(elf, str, head, sizeof(head));
+	if (err)
+		return err;
+	if (!head[1] || head[1] > sizeof(text))
+		return -EBADMSG;
+	err = clew_elf__read(elf, head[0], text, head[1]);
+	if (!err)
+		copy_version(version, n, text, head[1]);
+	return err;
+}
+
+int clew_go__buildinfo(const struct clew_elf *elf, char *version, size_t n)
+{
+	static const char magic[14] = "\xff Go buildinf:";
+	uint8_t buf[BUILDINFO_HDR + 64] = {0};
+	struct clew_elf_section sec;
+	size_t have, len;
+	int err = clew_elf__section(elf, ".go.buildinfo", &sec);
+
+	version[0] = 0;
+	if (err)
+		return err;
+	if (sec.type == SHT_NOBITS || sec.size < BUILDINFO_HDR)
+		return -EBADMSG;
+	have = sec.size < sizeof(buf) ? sec.size : sizeof(buf);
+	err = clew_elf__read_off(elf, sec.off, buf, have);
+	if (err)
+		return err;
+	if (memcmp(buf, magic, sizeof(magic)))
+		return -EBADMSG;
+	if (!(buf[15] & 2))
+		return old_buildinfo(elf, buf, version, n);
+	len = buf[BUILDINFO_HDR]; /* a varint; a version of 128 bytes or more is none */
+	if (!len || len >= 128 || have <= BUILDINFO_HDR + 1)
+		return -EBADMSG;
+	if (len > have - BUILDINFO_HDR - 1)
+		len = have - BUILDINFO_HDR - 1;
+	copy_version(version, n, (char *)buf + BUILDINFO_HDR + 1, len);
+	return 0;
+}
+
+struct pcln {
+	struct clew_elf_section sec;
+	uint64_t text; /* what entry offsets count from */
+	uint64_t nfunc;
+	uint64_t names; /* file offset of the function names */
+	uint64_t names_size;
+	uint64_t funcs; /* file offset of the function table */
+	uint64_t funcs_size;
+};
+
+struct moduledata_search {
+	uint64_t pclntab, module, text;
+};
+
+static int find_module(void *arg, uint64_t where, uint64_t value)
+{
+	struct moduledata_search *s = arg;
+
+	if (value == s->pclntab && !s->module)
+		s->module = where;
+	return 0;
+}
+
+static int find_text(void *arg, uint64_t where, uint64_t value)
+{
+	struct moduledata_search *s = arg;
+
+	if (where != s->module + MODULE_TEXT)
+		return 0;
+	s->text = value;
+	return 1;
+}
+
+/* The word that points to pclntab is the first of moduledata: look where that can lie. */
+static int module_in_data(const struct clew_elf *elf, struct moduledata_search *s)
+{
+	static const char *const places[] = {".go.module", ".noptrdata", ".data"};
+	size_t i;
+
+	for (i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		struct clew_elf_section sec;
+		uint64_t from, at;
+		int tries;
+
+		if (clew_elf__section(elf, places[i], &sec) || sec.type == SHT_NOBITS)
+			continue;
+		from = sec.off;
+		for (tries = 0; tries < MODULE_TRIES && from < sec.off + sec.size; tries++) {
+			if (clew_elf__find(elf, from, sec.off + sec.size - from, &s->pclntab, 8,
+					   &at))
+				break;
+			from = at + 1;
+			if ((at - sec.off) % 8)
+				continue;
+			s->module = sec.addr + (at - sec.off);
+			return clew_elf__read(elf, s->module + MODULE_TEXT, &s->text, 8);
+		}
+	}
+	return -ENOENT;
+}
+
+/*
+ * Where the Go code begins. The header said so until 1.25 (but position-independent programs
+ * leave it to a relocation), moduledata always does; .text begins there unless C code was
+ * linked in front.
+ */
+static int text_start(const struct clew_elf *elf, uint64_t pclntab, uint64_t in_header,
+		      uint64_t *ret)
+{
+	struct moduledata_search s = {.pclntab = pclntab};
+	struct clew_elf_section text;
+	int err = clew_elf__section(elf, ".text", &text);
+
+	if (err)
+		return err;
+	if (clew_elf__is_pie(elf)) {
+		if (!clew_elf__each_relative(elf, find_module, &s) && s.module)
+			clew_elf__each_relative(elf, find_text, &s);
+	} else if (module_in_data(elf, &s)) {
+		s.text = 0;
+	}
+	if (s.text >= text.addr && s.text - text.addr < text.size)
+		*ret = s.text;
+	else if (in_header >= text.addr && in_header - text.addr < text.size)
+		*ret = in_header;
+	else
+		*ret = text.addr;
+	return 0;
+}
+
+static int pcln_open(const struct clew_elf *elf, struct pcln *p)
+{
+	static const char *const names[] = {".gopclntab", ".data.rel.ro.gopclntab"};
+	uint64_t hdr[9], cu;
+	uint32_t magic;
+	int err = -ENOENT;
+	size_t i;
+
+	for (i = 0; i < 2 && err; i++)
+		err = clew_elf__section(elf, names[i], &p->sec);
+	if (err)
+		return err;
+	if (p->sec.type == SHT_NOBITS || p->sec.size < sizeof(hdr))
+		return -EBADMSG;
+	err = clew_elf__read_off(elf, p->sec.off, hdr, sizeof(hdr));
+	if (err)
+		return err;
+	magic = (uint32_t)hdr[0];
+	if ((magic != MAGIC_118 && magic != MAGIC_120) || (hdr[0] >> 32 & 0xffff) ||
+	    hdr[0] >> 56 != 8)
+		return -EBADMSG;
+	p->nfunc = hdr[1];
+	cu = hdr[5];
+	p->names = p->sec.off + hdr[4];
+	p->funcs = p->sec.off + hdr[8];
+	if (hdr[4] > p->sec.size || cu > p->sec.size || cu < hdr[4] || hdr[8] > p->sec.size)
+		return -EBADMSG;
+	p->names_size = cu - hdr[4];
+	p->funcs_size = p->sec.size - hdr[8];
+	if (p->nfunc > FUNCS_MAX || p->nfunc * 8 + 4 > p->funcs_size)
+		return -EBADMSG;
+	return text_start(elf, p->sec.addr, hdr[3], &p->text);
+}
+
+/* The offset of each wanted name in the table of names; UINT64_MAX: not there. */
+static void name_offsets(const struct clew_elf *elf, const struct pcln *p, const char *const *names,
+			 size_t n, uint64_t *at)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		char key[128];
+		int len = snprintf(key + 1, sizeof(key) - 1, "%s", names[i]);
+		uint64_t off;
+
+		at[i] = UINT64_MAX;
+		if (len < 0 || (size_t)len >= sizeof(key) - 1)
+			continue;
+		key[0] = 0; /* the end of the name before, so that no tail of one matches */
+		if (!clew_elf__find(elf, p->names, p->names_size, key, (size_t)len + 2, &off))
+			at[i] = off + 1 - p->names;
+	}
+}
+
+int clew_go__pclntab(const struct clew_elf *elf, const char *const *names, size_t n, uint64_t *ret)
+{
+	struct clew_window tab = {0}, fn = {0};
+	uint64_t at[NAMES_MAX], i;
+	uint32_t last = 0;
+	struct pcln p;
+	size_t k;
+	int err, found = 0;
+
+	if (n > NAMES_MAX)
+		return -EINVAL;
+	memset(ret, 0, n * sizeof(*ret));
+	err = pcln_open(elf, &p);
+	if (err)
+		return err;
+	name_offsets(elf, &p, names, n, at);
+	err = clew_window__init(&tab, elf, WINDOW);
+	if (!err)
+		err = clew_window__init(&fn, elf, WINDOW);
+	for (i = 0; i < p.nfunc && !err && (size_t)found < n; i++) {
+		const uint8_t *e = clew_window__at(&tab, p.funcs + i * 8, 8), *f;
+		uint32_t entry, off, name;
+
+		if (!e) {
+			err = -EBADMSG;
+			break;
+		}
+		memcpy(&entry, e, 4);
+		memcpy(&off, e + 4, 4);
+		/* they are written in order; out of order, each would cost a window */
+		if (off > p.funcs_size - 8 || off < last) {
+			err = -EBADMSG;
+			break;
+		}
+		last = off;
+		f = clew_window__at(&fn, p.funcs + off, 8);
+		if (!f) {
+			err = -EBADMSG;
+			break;
+		}
+		memcpy(&name, f + 4, 4); /* entryOff, nameOff, ... */
+		for (k = 0; k < n; k++) {
+			if (ret[k] || at[k] == UINT64_MAX || at[k] != name)
+				continue;
+			ret[k] = p.text + entry;
+			found++;
+		}
+	}
+	clew_window__fini(&tab);
+	clew_window__fini(&fn);
+	return err ? err : found;
+}
+
+int clew_go__inspect(const struct clew_elf *elf, struct clew_go_facts *ret)
+{
+	static const char *const names[] = {
+		func_names[CLEW_GO_SERVE],
+		func_names[CLEW_GO_ROUNDTRIP],
+		"go:itab.*crypto/tls.Conn,net.Conn",
+		"go.itab.*crypto/tls.Conn,net.Conn",
+	};
+	struct clew_elf_sym sym[4];
+	struct clew_elf_section sec;
+	int err, i;
+
+	memset(ret, 0, sizeof(*ret));
+	err = clew_go__buildinfo(elf, ret->version, sizeof(ret->version));
+	if (err == -ENOENT && clew_elf__section(elf, ".gopclntab", &sec) &&
+	    clew_elf__section(elf, ".data.rel.ro.gopclntab", &sec))
+		return -ENOENT;
+	if (!err)
+		ret->layout = clew_go__layout(ret->version);
+	ret->stripped = clew_elf__section(elf, ".symtab", &sec);
+	if (ret->stripped) {
+		err = clew_go__pclntab(elf, func_names, CLEW_GO_FUNCS, ret->func);
+		return err == -ENOENT ? -EBADMSG : err < 0 ? err : 0;
+	}
+	err = clew_elf__syms(elf, names, 4, sym);
+	if (err < 0)
+		return err;
+	for (i = 0; i < CLEW_GO_FUNCS; i++)
+		ret->func[i] = sym[i].addr;
+	ret->tls_itab = sym[2].addr ? sym[2].addr : sym[3].addr;
+	return 0;
+}

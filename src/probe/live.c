@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * live.c - one stream of events from the running system.
+ *
+ * Two threads. The caller's polls the ring buffer and hands out events; the watcher looks at
+ * processes (ELF files, /proc), tells the kernel side what their runtime is, attaches their
+ * uprobes, and queues what it found out as PROC_INFO records, which the caller's thread puts
+ * into the stream. What the kernel reports about processes (fork, exec, listen, exit) becomes a
+ * job for the watcher. A full job queue is counted and said; such a process is traced with what
+ * it inherited, without runtime rules.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <bpf/libbpf.h>
+
+#include <clew/probe.h>
+
+#include "base/log.h"
+#include "probe/programs.h"
+#include "probe/watcher.h"
+
+#define SECOND 1000000000ULL
+#define POLL_BUSY_US 2000  /* the ring fills: look again soon */
+#define POLL_IDLE_US 20000 /* nothing came for a while */
+
+struct clew_live {
+	clew_event_fn fn;
+	void *arg;
+	struct clew_programs *programs;
+	struct clew_watcher *watcher;
+	struct ring_buffer *ring;
+	int budget;    /* events left in this poll */
+	int delivered; /* in this poll */
+	uint32_t idle_us;
+	uint64_t next_second;
+	bool stopped;
+};
+
+static uint64_t now_ns(clockid_t clock)
+{
+	struct timespec ts;
+
+	clock_gettime(clock, &ts);
+	return (uint64_t)ts.tv_sec * SECOND + (uint64_t)ts.tv_nsec;
+}
+
+static void deliver(struct clew_live *live, const struct clew_event *ev)
+{
+	live->fn(live->arg, ev);
+	live->delivered++;
+}
+
+static void agent_header(struct clew_event *h, uint8_t type, uint16_t size)
+{
+	memset(h, 0, sizeof(*h));
+	h->version = CLEW_EVENT_VERSION;
+	h->type = type;
+	h->size = size;
+	h->ts = now_ns(CLOCK_MONOTONIC);
+}
+
+static void deliver_clock(struct clew_live *live)
+{
+	struct clew_clock c;
+
+	agent_header(&c.h, CLEW_EV_CLOCK, sizeof(c));
+	c.realtime = now_ns(CLOCK_REALTIME);
+	deliver(live, &c.h);
+}
+
+static void deliver_stats(struct clew_live *live)
+{
+	struct clew_stats s;
+	uint64_t count[CLEW_STAT_MAX];
+
+	memset(&s, 0, sizeof(s));
+	agent_header(&s.h, CLEW_EV_STATS, sizeof(s));
+	clew_programs__stats(live->programs, count);
+	memcpy(s.count, count, sizeof(count));
+	deliver(live, &s.h);
+}
+
+static void on_info(void *arg, const struct clew_event *ev)
+{
+	deliver(arg, ev);
+}
+
+static int on_record(void *arg, void *data, size_t size)
+{
+	struct clew_live *live = arg;
+	const struct clew_event *ev = data;
+
+	if (size >= sizeof(*ev) && ev->size <= size)
+		clew_watcher__event(live->watcher, ev);
+	deliver(live, ev);
+	return --live->budget > 0 ? 0 : -EAGAIN; /* what was seen is consumed either way */
+}
+
+int clew_live__poll(struct clew_live *live, int timeout_ms, int max)
+{
+	uint64_t now = now_ns(CLOCK_MONOTONIC), until = now + (uint64_t)timeout_ms * 1000000;
+
+	live->delivered = 0;
+	if (now >= live->next_second && !live->stopped) {
+		live->next_second = now + SECOND;
+		deliver_clock(live);
+		deliver_stats(live);
+	}
+	clew_watcher__take(live->watcher, on_info, live);
+	live->budget = max;
+	for (;;) {
+		int before = live->delivered;
+
+		ring_buffer__consume(live->ring);
+		if (live->delivered > before) {
+			live->idle_us = POLL_BUSY_US;
+			break;
+		}
+		if (live->stopped)
+			deliver_stats(live);
+		if (live->stopped || now_ns(CLOCK_MONOTONIC) >= until)
+			break;
+		usleep(live->idle_us);
+		if (live->idle_us < POLL_IDLE_US)
+			live->idle_us += POLL_BUSY_US;
+	}
+	return live->delivered;
+}
+
+void clew_live__want(struct clew_live *live, uint32_t pid, enum clew_want want)
+{
+	clew_watcher__want(live->watcher, pid, want);
+}
+
+void clew_live__ignore(struct clew_live *live, uint64_t sk, uint64_t conn_id)
+{
+	clew_programs__ignore(live->programs, sk, conn_id);
+}
+
+void clew_live__stats(struct clew_live *live, uint64_t count[CLEW_STAT_MAX])
+{
+	clew_programs__stats(live->programs, count);
+}
+
+const char *clew_live__layer(const struct clew_live *live)
+{
+	return clew_programs__layer(live->programs);
+}
+
+uint32_t clew_live__nr_traced(const struct clew_live *live)
+{
+	return clew_watcher__nr_traced(live->watcher);
+}
+
+int clew_live__new(const struct clew_config *cfg, clew_event_fn fn, void *arg,
+		   struct clew_live **ret, char *errbuf, size_t n)
+{
+	struct clew_live *live = calloc(1, sizeof(*live));
+	int err = -ENOMEM;
+
+	if (!live)
+		return -ENOMEM;
+	live->fn = fn;
+	live->arg = arg;
+	live->idle_us = POLL_BUSY_US;
+	err = clew_programs__load(cfg, &live->programs, errbuf, n);
+	if (err)
+		goto err_out;
+	live->ring = ring_buffer__new(clew_programs__ring_fd(live->programs), on_record, live, NULL);
+	if (!live->ring) {
+		err = -errno;
+		snprintf(errbuf, n, "cannot map the ring buffer of %u bytes: %s",
+			 cfg->capture.ring_bytes, strerror(-err));
+		goto err_out;
+	}
+	err = clew_watcher__new(cfg, live->programs, &live->watcher, errbuf, n);
+	if (err)
+		goto err_out;
+	*ret = live;
+	return 0;
+
+err_out:
+	clew_live__free(live);
+	return err;
+}
+
+void clew_live__stop(struct clew_live *live)
+{
+	if (live->stopped)
+		return;
+	clew_programs__detach(live->programs);
+	live->stopped = true;
+}
+
+void clew_live__free(struct clew_live *live)
+{
+	if (!live)
+		return;
+	clew_watcher__free(live->watcher);
+	if (live->ring)
+		ring_buffer__free(live->ring);
+	clew_programs__free(live->programs);
+	free(live);
+}

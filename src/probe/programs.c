@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * programs.c - loads the BPF programs for one attach layer and attaches them.
+ *
+ * A layer is a table of program-name prefixes. "auto" tries them from the cheapest on and keeps
+ * the first that loads and attaches whole: what a kernel can do is found by doing it, never by
+ * its version. Programs whose function the running kernel lacks (inet_sendpage after 6.4) are
+ * left out before loading. Pattern: libbpf skeleton, see bpf/ for the programs.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+
+#include "../bpf/config.h"
+#include "base/log.h"
+#include "clew.skel.h"
+#include "probe/programs.h"
+
+struct clew_programs {
+	struct clew_bpf *skel;
+	enum clew_capture_layer layer;
+	struct bpf_link **links;
+	size_t nr_links;
+	bool uprobe_multi;
+	int nr_cpus;
+};
+
+static const struct layer {
+	enum clew_capture_layer layer;
+	const char *name, *prefix[2];
+} layers[] = {
+	{CLEW_LAYER_FENTRY, "fentry", {"clew_fx_", NULL}},
+	{CLEW_LAYER_KPROBE, "kprobe", {"clew_kp_", "clew_kr_"}},
+	{CLEW_LAYER_RAWTP, "rawtp", {"clew_sys_exit", NULL}},
+};
+
+static const struct layer *layer_of(enum clew_capture_layer layer)
+{
+	for (size_t i = 0; i < sizeof(layers) / sizeof(layers[0]); i++)
+		if (layers[i].layer == layer)
+			return &layers[i];
+	return NULL;
+}
+
+/* libbpf speaks only in debug mode; a failed load prints the verifier's last lines. */
+static int print_libbpf(enum libbpf_print_level level, const char *fmt, va_list args)
+{
+	if (clew_log__level() < CLEW_LOG_DEBUG || level == LIBBPF_DEBUG)
+		return 0;
+	return vfprintf(stderr, fmt, args);
+}
+
+/* The function that a program hooks, from its section name: "fexit/inet_sendmsg". */
+static const char *hooked(const struct bpf_program *prog)
+{
+	const char *slash = strchr(bpf_program__section_name(prog), '/');
+
+	return slash ? slash + 1 : "";
+}
+
+static bool kernel_has(const struct btf *btf, const char *fn)
+{
+	return btf__find_by_name_kind(btf, fn, BTF_KIND_FUNC) > 0;
+}
+
+static bool enum_has(const struct btf *btf, const char *type, const char *name)
+{
+	int id = btf__find_by_name_kind(btf, type, BTF_KIND_ENUM);
+	const struct btf_type *t = id > 0 ? btf__type_by_id(btf, id) : NULL;
+	const struct btf_enum *e = t ? btf_enum(t) : NULL;
+
+	for (int i = 0; t && i < btf_vlen(t); i++)
+		if (!strcmp(btf__name_by_offset(btf, e[i].name_off), name))
+			return true;
+	return false;
+}
+
+/* Which of the programs are loaded: those of every layer, and this layer's where they fit. */
+static void choose(struct clew_programs *pr, const struct btf *btf, const struct layer *layer)
+{
+	struct bpf_program *prog;
+
+	bpf_object__for_each_program(prog, pr->skel->obj) {
+		const char *name = bpf_program__name(prog);
+		bool on = !strncmp(name, "clew_fx_", 8) || !strncmp(name, "clew_kp_", 8) ||
+			  !strncmp(name, "clew_kr_", 8) || !strcmp(name, "clew_sys_exit");
+
+		if (!on) {
+			bpf_program__set_autoload(prog, true);
+			continue;
+		}
+		on = false;
+		for (int i = 0; i < 2 && layer->prefix[i]; i++)
+			on = on || !strncmp(name, layer->prefix[i], strlen(layer->prefix[i]));
+		if (on && layer->layer != CLEW_LAYER_RAWTP)
+			on = kernel_has(btf, hooked(prog));
+		bpf_program__set_autoload(prog, on);
+	}
+}
+
+static uint32_t pow2_at_least(uint32_t v)
+{
+	uint32_t p = 4096;
+
+	while (p < v && p < (1U << 30))
+		p <<= 1;
+	return p;
+}
+
+static void configure(struct clew_programs *pr, const struct clew_config *cfg)
+{
+	struct clew_bpf_config *c = (void *)&pr->skel->rodata->config;
+
+	c->request_budget = cfg->capture.request_bytes;
+	c->response_budget = cfg->capture.response_bytes;
+	c->trace_all = cfg->select.all;
+	c->watch_exec = cfg->select.exes.n || cfg->select.cgroups.n || cfg->select.containers.n ||
+			cfg->select.all;
+	c->watch_listen = cfg->select.nr_ports > 0;
+	bpf_map__set_max_entries(pr->skel->maps.events, pow2_at_least(cfg->capture.ring_bytes));
+	bpf_map__set_max_entries(pr->skel->maps.conns, cfg->capture.max_connections);
+	bpf_map__set_max_entries(pr->skel->maps.threads, cfg->capture.max_connections);
+	bpf_map__set_max_entries(pr->skel->maps.procs, cfg->capture.max_processes);
+}
+
+static void set_uprobe_type(struct clew_programs *pr)
+{
+	struct bpf_program *all[] = {pr->skel->progs.clew_go_serve, pr->skel->progs.clew_go_roundtrip,
+				     pr->skel->progs.clew_py_task, pr->skel->progs.clew_py_copy};
+
+	for (size_t i = 0; pr->uprobe_multi && i < sizeof(all) / sizeof(all[0]); i++)
+		bpf_program__set_expected_attach_type(all[i], BPF_TRACE_UPROBE_MULTI);
+}
+
+static int load_layer(struct clew_programs *pr, const struct clew_config *cfg,
+		      const struct btf *btf, const struct layer *layer)
+{
+	int err;
+
+	pr->skel = clew_bpf__open();
+	if (!pr->skel)
+		return -errno;
+	choose(pr, btf, layer);
+	configure(pr, cfg);
+	set_uprobe_type(pr);
+	err = clew_bpf__load(pr->skel);
+	if (err) {
+		clew_bpf__destroy(pr->skel);
+		pr->skel = NULL;
+	}
+	pr->layer = layer->layer;
+	return err;
+}
+
+static bool is_uprobe(const struct bpf_program *prog)
+{
+	return !strncmp(bpf_program__section_name(prog), "uprobe", 6) ||
+	       !strncmp(bpf_program__section_name(prog), "?uprobe", 7);
+}
+
+static void free_links(struct clew_programs *pr)
+{
+	for (size_t i = 0; i < pr->nr_links; i++)
+		bpf_link__destroy(pr->links[i]);
+	free(pr->links);
+	pr->links = NULL;
+	pr->nr_links = 0;
+}
+
+static int attach_all(struct clew_programs *pr, char *errbuf, size_t n)
+{
+	struct bpf_program *prog;
+	size_t max = 0;
+
+	bpf_object__for_each_program(prog, pr->skel->obj)
+		max++;
+	pr->links = calloc(max, sizeof(*pr->links));
+	if (!pr->links)
+		return -ENOMEM;
+	bpf_object__for_each_program(prog, pr->skel->obj) {
+		struct bpf_link *link;
+
+		if (!bpf_program__autoload(prog) || is_uprobe(prog))
+			continue;
+		link = bpf_program__attach(prog);
+		if (!link) {
+			int err = -errno;
+
+			snprintf(errbuf, n, "cannot attach %s (%s): %s", bpf_program__name(prog),
+				 bpf_program__section_name(prog), strerror(-err));
+			free_links(pr);
+			return err;
+		}
+		pr->links[pr->nr_links++] = link;
+	}
+	return 0;
+}
+
+static int explain(int err, char *errbuf, size_t n)
+{
+	if (err == -EPERM || err == -EACCES)
+		snprintf(errbuf, n,
+			 "not allowed to load BPF programs: run as root, or with CAP_BPF, "
+			 "CAP_PERFMON, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH");
+	else
+		snprintf(errbuf, n,
+			 "no capture layer works on this kernel (%s): see `clew doctor`, or -v for "
+			 "the verifier's words",
+			 strerror(-err));
+	return err;
+}
+
+int clew_programs__load(const struct clew_config *cfg, struct clew_programs **ret, char *errbuf,
+			size_t n)
+{
+	struct clew_programs *pr = calloc(1, sizeof(*pr));
+	struct btf *btf;
+	int err = -EOPNOTSUPP;
+
+	if (!pr)
+		return -ENOMEM;
+	libbpf_set_print(print_libbpf);
+	btf = btf__load_vmlinux_btf();
+	if (!btf) {
+		snprintf(errbuf, n, "the kernel has no BTF (/sys/kernel/btf/vmlinux): it must be "
+				    "built with CONFIG_DEBUG_INFO_BTF=y");
+		free(pr);
+		return -EOPNOTSUPP;
+	}
+	/* 6.6 brought the link; up to 6.9 its pid filter let only one thread through. 6.10 is told
+	 * by another attach type that came with it. */
+	pr->uprobe_multi = enum_has(btf, "bpf_attach_type", "BPF_TRACE_KPROBE_SESSION");
+	pr->nr_cpus = libbpf_num_possible_cpus();
+	for (size_t i = 0; i < sizeof(layers) / sizeof(layers[0]); i++) {
+		if (cfg->capture.layer != CLEW_LAYER_AUTO && cfg->capture.layer != layers[i].layer)
+			continue;
+		err = load_layer(pr, cfg, btf, &layers[i]);
+		if (err) {
+			clew_log(CLEW_LOG_DEBUG, "capture layer %s does not load: %s",
+				 layers[i].name, strerror(-err));
+			continue;
+		}
+		err = attach_all(pr, errbuf, n);
+		if (!err)
+			break;
+		clew_log(CLEW_LOG_DEBUG, "capture layer %s: %s", layers[i].name, errbuf);
+		clew_bpf__destroy(pr->skel);
+		pr->skel = NULL;
+	}
+	btf__free(btf);
+	if (err) {
+		free(pr);
+		return explain(err, errbuf, n);
+	}
+	*ret = pr;
+	return 0;
+}
+
+void clew_programs__detach(struct clew_programs *pr)
+{
+	free_links(pr);
+}
+
+void clew_programs__free(struct clew_programs *pr)
+{
+	if (!pr)
+		return;
+	free_links(pr);
+	clew_bpf__destroy(pr->skel);
+	free(pr);
+}
+
+const char *clew_programs__layer(const struct clew_programs *pr)
+{
+	return layer_of(pr->layer)->name;
+}
+
+int clew_programs__ring_fd(const struct clew_programs *pr)
+{
+	return bpf_map__fd(pr->skel->maps.events);
+}
+
+int clew_programs__set_proc(struct clew_programs *pr, uint32_t pid, const struct clew_proc *proc)
+{
+	return bpf_map__update_elem(pr->skel->maps.procs, &pid, sizeof(pid), proc, sizeof(*proc),
+				    BPF_ANY);
+}
+
+int clew_programs__del_proc(struct clew_programs *pr, uint32_t pid)
+{
+	return bpf_map__delete_elem(pr->skel->maps.procs, &pid, sizeof(pid), 0);
+}
+
+int clew_programs__watch_port(struct clew_programs *pr, uint16_t port)
+{
+	uint32_t key = port, one = 1;
+
+	return bpf_map__update_elem(pr->skel->maps.watch_ports, &key, sizeof(key), &one,
+				    sizeof(one), BPF_ANY);
+}
+
+/*
+ * The write races with the programs; what it can lose is a copy budget or a stream position of
+ * a connection that no one reads any more.
+ */
+void clew_programs__ignore(struct clew_programs *pr, uint64_t sk, uint64_t conn_id)
+{
+	struct clew_kconn c;
+
+	if (bpf_map__lookup_elem(pr->skel->maps.conns, &sk, sizeof(sk), &c, sizeof(c), 0) ||
+	    c.id != conn_id)
+		return;
+	c.class = CLEW_CLASS_IGNORED;
+	bpf_map__update_elem(pr->skel->maps.conns, &sk, sizeof(sk), &c, sizeof(c), BPF_EXIST);
+}
+
+void clew_programs__stats(struct clew_programs *pr, uint64_t count[CLEW_STAT_MAX])
+{
+	uint64_t *percpu = calloc(pr->nr_cpus, sizeof(*percpu));
+
+	memset(count, 0, CLEW_STAT_MAX * sizeof(*count));
+	for (uint32_t i = 0; percpu && i < CLEW_STAT_MAX; i++) {
+		if (bpf_map__lookup_elem(pr->skel->maps.stats, &i, sizeof(i), percpu,
+					 pr->nr_cpus * sizeof(*percpu), 0))
+			continue;
+		for (int cpu = 0; cpu < pr->nr_cpus; cpu++)
+			count[i] += percpu[cpu];
+	}
+	free(percpu);
+}
+
+int clew_programs__uprobe(struct clew_programs *pr, uint32_t pid,
+			  const struct clew_uprobe_site *site, struct bpf_link **ret)
+{
+	struct bpf_program *prog;
+	bool at_return = false;
+
+	switch (site->kind) {
+	case CLEW_SITE_GO_SERVE:
+		prog = pr->skel->progs.clew_go_serve;
+		break;
+	case CLEW_SITE_GO_ROUNDTRIP:
+		prog = pr->skel->progs.clew_go_roundtrip;
+		break;
+	case CLEW_SITE_PY_TASK_INIT:
+		prog = pr->skel->progs.clew_py_task;
+		break;
+	case CLEW_SITE_PY_COPY:
+		prog = pr->skel->progs.clew_py_copy;
+		at_return = true;
+		break;
+	default:
+		return -EINVAL;
+	}
+	if (pr->uprobe_multi) {
+		unsigned long off = site->off;
+		LIBBPF_OPTS(bpf_uprobe_multi_opts, o, .offsets = &off, .cnt = 1,
+			    .retprobe = at_return);
+
+		*ret = bpf_program__attach_uprobe_multi(prog, pid, site->path, NULL, &o);
+	} else {
+		*ret = bpf_program__attach_uprobe(prog, at_return, pid, site->path, site->off);
+	}
+	return *ret ? 0 : -errno;
+}

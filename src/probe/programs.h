@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * programs.h - the BPF side as the agent holds it: which programs are loaded for which attach
+ * layer, the maps that steer them, and uprobes per process.
+ */
+#ifndef CLEW_PROBE_PROGRAMS_H
+#define CLEW_PROBE_PROGRAMS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <clew/config.h>
+#include <clew/event.h>
+
+#include "probe/runtime.h"
+
+struct clew_programs;
+struct clew_proc;
+struct bpf_link;
+
+/* Try the wanted layer, or all of them from the cheapest on. The socket hooks are attached on return: no process is traced yet. */
+int clew_programs__load(const struct clew_config *cfg, struct clew_programs **ret, char *errbuf,
+			size_t n);
+int clew_programs__watch_port(struct clew_programs *pr, uint16_t port);
+void clew_programs__detach(struct clew_programs *pr);
+void clew_programs__free(struct clew_programs *pr); /* NULL is fine */
+
+const char *clew_programs__layer(const struct clew_programs *pr);
+int clew_programs__ring_fd(const struct clew_programs *pr);
+int clew_programs__set_proc(struct clew_programs *pr, uint32_t pid, const struct clew_proc *proc);
+int clew_programs__del_proc(struct clew_programs *pr, uint32_t pid);
+void clew_programs__ignore(struct clew_programs *pr, uint64_t sk, uint64_t conn_id);
+void clew_programs__stats(struct clew_programs *pr, uint64_t count[CLEW_STAT_MAX]);
+
+/* A uprobe in one process only; a process that is not traced never meets it. 0 or -errno. */
+int clew_programs__uprobe(struct clew_programs *pr, uint32_t pid,
+			  const struct clew_uprobe_site *site, struct bpf_link **ret);
+
+#endif

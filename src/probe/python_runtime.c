@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * python_runtime.c - where CPython keeps the current context, and where a Task is born.
+ *
+ * A thread's PyThreadState hangs on a pthread key, whether or not the thread holds the GIL, so
+ * the kernel side can find it from the FS base alone: FS + specific -> block[key / 32] +
+ * (key % 32) * 16 + 8. The key is read once from the process; the offset of `specific` is what
+ * glibc publishes for debuggers (_thread_db_pthread_specific: size, count, offset); offsets
+ * inside CPython come from a table per minor version. All of them are then proved together in
+ * the running process, so that a vendor's patched interpreter is found out, not believed.
+ *
+ * _asyncio_Task___init__ is a local symbol and often stripped. The type object leads to it: a
+ * relocation gives the address of the name "_asyncio.Task", and beside it stands tp_init (a
+ * static PyTypeObject, up to 3.11) or the PyType_Spec's slot Py_tp_init (3.12 and later).
+ * Sources: CPython's Include/cpython/object.h, Include/typeslots.h, Python/thread_pthread.h;
+ * glibc's nptl_db/structs.def.
+ */
+#include "probe/python_runtime.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PTHREAD_KEYS	1024
+#define TP_NAME_OFF	24
+#define TP_INIT_OFF	296
+#define SPEC_SLOTS_OFF	24 /* PyType_Spec: name, two ints, flags, slots */
+#define SLOT_TP_INIT	60
+#define SLOTS_MAX	80
+#define NAME_CANDIDATES 16
+#define NAME_STRINGS	4
+#define THREADS_CHECKED 64
+#define VERSION_FINAL	0xf
+#define TASK_NAME	"_asyncio.Task"
+
+static const struct clew_python_layout layouts[] = {
+#include "probe/python_offsets.h"
+};
+
+const struct clew_python_layout *clew_python__layout(unsigned int minor)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(layouts) / sizeof(layouts[0]); i++)
+		if (layouts[i].minor == minor)
+			return &layouts[i];
+	return NULL;
+}
+
+int clew_python__parse_name(const char *basename, unsigned int *ret_minor, char abi[8])
+{
+	const char *p = basename;
+	size_t len;
+	char *end;
+
+	if (!strncmp(p, "lib", 3))
+		p += 3;
+	if (strncmp(p, "python3.", 8) || p[8] < '0' || p[8] > '9')
+		return -ENOENT;
+	*ret_minor = (unsigned int)strtoul(p + 8, &end, 10);
+	len = strspn(end, "abcdefghijklmnopqrstuvwxyz");
+	if (len > 7 || (end[len] && end[len] != '.' && end[len] != '-'))
+		return -ENOENT;
+	memcpy(abi, end, len);
+	abi[len] = 0;
+	return *ret_minor < 100 ? 0 : -ENOENT;
+}
+
+int clew_python__inspect(const struct clew_elf *elf, unsigned int minor, const char *abi,
+			 struct clew_python_facts *ret)
+{
+	static const char *const names[] = {"_PyRuntime", "PyContext_Type", "PyContext_CopyCurrent",
+					    "Py_Version"};
+	struct clew_elf_sym sym[4];
+	uint32_t hex = 0;
+	int err;
+
+	memset(ret, 0, sizeof(*ret));
+	err = clew_elf__syms(elf, names, 4, sym);
+	if (err < 0)
+		return err;
+	if (!sym[0].addr)
+		return -ENOENT;
+	ret->runtime = sym[0].addr;
+	ret->context_type = sym[1].addr;
+	ret->copy_current = sym[2].addr;
+	/* Py_Version exists from 3.11 on; it beats what the file is called */
+	if (sym[3].addr && !clew_elf__read(elf, sym[3].addr, &hex, 4) && hex >> 24 == 3) {
+		minor = hex >> 16 & 0xff;
+		snprintf(ret->version, sizeof(ret->version), "3.%u.%u", minor, hex >> 8 & 0xff);
+	} else if (minor) {
+		snprintf(ret->version, sizeof(ret->version), "3.%u", minor);
+	}
+	ret->layout = clew_python__layout(minor);
+	if (strchr(abi, 't'))
+		ret->why_not = "free-threaded build: its layouts are not known";
+	else if (strchr(abi, 'd'))
+		ret->why_not = "debug build: its layouts are not known";
+	else if (hex && (hex >> 4 & 0xf) != VERSION_FINAL)
+		ret->why_not = "pre-release: its layouts are not known";
+	else if (!ret->layout)
+		ret->why_not = "the layouts of this version are not known";
+	if (ret->why_not)
+		ret->layout = NULL;
+	return 0;
+}
+
+struct names {
+	uint32_t nr_strings, n;
+	uint64_t string[NAME_STRINGS]; /* addresses of "_asyncio.Task" */
+	uint64_t at[NAME_CANDIDATES];  /* words that point to one of them */
+	uint64_t init[NAME_CANDIDATES], slots[NAME_CANDIDATES];
+	uint64_t slot_init, slot_value; /* the word whose value is wanted, and that */
+};
+
+/* Where the name stands. Most files do not hold it at all, which is found out here, cheaply. */
+static void find_strings(const struct clew_elf *elf, struct names *s)
+{
+	struct clew_elf_section ro;
+	uint64_t from, at;
+
+	if (clew_elf__section(elf, ".rodata", &ro) || ro.type == SHT_NOBITS)
+		return;
+	for (from = ro.off; s->nr_strings < NAME_STRINGS; from = at + 1) {
+		if (clew_elf__find(elf, from, ro.off + ro.size - from, TASK_NAME, sizeof(TASK_NAME),
+				   &at))
+			return;
+		s->string[s->nr_strings++] = ro.addr + (at - ro.off);
+	}
+}
+
+/* First pass: which words point to the name. */
+static int name_word(void *arg, uint64_t where, uint64_t value)
+{
+	struct names *s = arg;
+	uint32_t i;
+
+	for (i = 0; i < s->nr_strings; i++)
+		if (value == s->string[i] && s->n < NAME_CANDIDATES)
+			s->at[s->n++] = where;
+	return 0;
+}
+
+/* Second pass: what stands where tp_init, or a spec's slots, would be. */
+static int neighbours(void *arg, uint64_t where, uint64_t value)
+{
+	struct names *s = arg;
+	uint32_t i;
+
+	for (i = 0; i < s->n; i++) {
+		if (where == s->at[i] - TP_NAME_OFF + TP_INIT_OFF)
+			s->init[i] = value;
+		if (where == s->at[i] + SPEC_SLOTS_OFF)
+			s->slots[i] = value;
+	}
+	return 0;
+}
+
+static int slot_word(void *arg, uint64_t where, uint64_t value)
+{
+	struct names *s = arg;
+
+	if (where != s->slot_init)
+		return 0;
+	s->slot_value = value;
+	return 1;
+}
+
+/* The address of the Py_tp_init entry's pointer in a slot table, or 0. */
+static uint64_t find_slot(const struct clew_elf *elf, uint64_t slots)
+{
+	uint64_t i;
+
+	for (i = 0; i < SLOTS_MAX; i++) {
+		int32_t id;
+
+		if (clew_elf__read(elf, slots + i * 16, &id, sizeof(id)) || id <= 0)
+			return 0;
+		if (id == SLOT_TP_INIT)
+			return slots + i * 16 + 8;
+	}
+	return 0;
+}
+
+static bool is_code(const struct clew_elf *elf, uint64_t addr)
+{
+	struct clew_elf_section text;
+
+	return !clew_elf__section(elf, ".text", &text) && addr >= text.addr &&
+	       addr - text.addr < text.size;
+}
+
+/* A program linked at a fixed address has no relocations: the words are in the file. */
+static int fixed_task_init(const struct clew_elf *elf, const struct names *s, uint64_t *ret)
+{
+	struct clew_elf_section data;
+	uint64_t at, slot, word = 0;
+
+	if (clew_elf__section(elf, ".data", &data) || data.type == SHT_NOBITS ||
+	    clew_elf__find(elf, data.off, data.size, &s->string[0], 8, &at))
+		return -ENOENT;
+	at = data.addr + (at - data.off);
+	if (!clew_elf__read(elf, at - TP_NAME_OFF + TP_INIT_OFF, &word, 8) && is_code(elf, word)) {
+		*ret = word;
+		return 0;
+	}
+	if (clew_elf__read(elf, at + SPEC_SLOTS_OFF, &word, 8))
+		return -ENOENT;
+	slot = find_slot(elf, word);
+	if (!slot || clew_elf__read(elf, slot, &word, 8) || !is_code(elf, word))
+		return -ENOENT;
+	*ret = word;
+	return 0;
+}
+
+int clew_python__task_init(const struct clew_elf *elf, uint64_t *ret_addr)
+{
+	static const char *const symbol[] = {"_asyncio_Task___init__"};
+	struct names s = {0};
+	struct clew_elf_sym sym;
+	uint32_t i;
+	int err;
+
+	if (clew_elf__syms(elf, symbol, 1, &sym) == 1) {
+		*ret_addr = sym.addr;
+		return 0;
+	}
+	find_strings(elf, &s);
+	if (!s.nr_strings)
+		return -ENOENT;
+	if (!clew_elf__is_pie(elf))
+		return fixed_task_init(elf, &s, ret_addr);
+	err = clew_elf__each_relative(elf, name_word, &s);
+	if (!err && s.n)
+		err = clew_elf__each_relative(elf, neighbours, &s);
+	if (err < 0)
+		return err;
+	for (i = 0; i < s.n; i++) {
+		if (s.init[i] && is_code(elf, s.init[i])) {
+			*ret_addr = s.init[i];
+			return 0;
+		}
+		s.slot_init = s.slots[i] ? find_slot(elf, s.slots[i]) : 0;
+		if (s.slot_init && clew_elf__each_relative(elf, slot_word, &s) == 1 &&
+		    is_code(elf, s.slot_value)) {
+			*ret_addr = s.slot_value;
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+int clew_python__specific(const struct clew_elf *elf, uint32_t *ret_off)
+{
+	static const char *const symbol[] = {"_thread_db_pthread_specific"};
+	struct clew_elf_sym sym;
+	uint32_t desc[3]; /* size in bits, count, offset */
+	int err = clew_elf__syms(elf, symbol, 1, &sym);
+
+	if (err < 0)
+		return err;
+	if (!err)
+		return -ENOENT;
+	err = clew_elf__read(elf, sym.addr, desc, sizeof(desc));
+	if (err)
+		return err;
+	/* an array of 32 pointers, somewhere in a struct of a few kilobytes */
+	if ((uint64_t)desc[0] * desc[1] != PTHREAD_KEYS / 32 * 64 || desc[2] < 64 ||
+	    desc[2] > 8192 || desc[2] % 8)
+		return -EBADMSG;
+	*ret_off = desc[2];
+	return 0;
+}
+
+static bool peek(int mem, uint64_t addr, void *buf, size_t n)
+{
+	return pread(mem, buf, n, (off_t)addr) == (ssize_t)n;
+}
+
+static uint64_t word(int mem, uint64_t addr)
+{
+	uint64_t v;
+
+	return peek(mem, addr, &v, sizeof(v)) ? v : 0;
+}
+
+/* 1: all offsets fit for this thread; 0: they do not; -1: it cannot be told by this one. */
+static int check_thread(int mem, const struct clew_python_facts *f, uint64_t bias,
+			uint32_t specific_off, int32_t key, uint64_t ts)
+{
+	uint64_t fs = word(mem, ts + f->layout->thread_id), block, ctx;
+
+	/* the thread control block begins with a pointer to itself (System V TLS ABI) */
+	if (!fs || word(mem, fs) != fs)
+		return -1;
+	block = word(mem, fs + specific_off + (uint32_t)key / 32 * 8);
+	if (!block || word(mem, block + (uint32_t)key % 32 * 16 + 8) != ts)
+		return 0;
+	ctx = word(mem, ts + f->layout->ctx);
+	if (!ctx)
+		return 1; /* no context was needed yet */
+	return !f->context_type || word(mem, ctx + 8) == bias + f->context_type;
+}
+
+int clew_python__live(int mem, const struct clew_python_facts *f, uint64_t bias,
+		      uint32_t specific_off, int32_t *ret_key)
+{
+	uint64_t rt = bias + f->runtime, ts;
+	int32_t init = 0, key = -1, i, seen = 0;
+
+	if (!f->layout)
+		return -EINVAL;
+	if (!peek(mem, rt + f->layout->key_init, &init, sizeof(init)) ||
+	    !peek(mem, rt + f->layout->key, &key, sizeof(key)))
+		return -ESRCH;
+	if (!init)
+		return -EAGAIN;
+	if (init != 1 || key < 0 || key >= PTHREAD_KEYS)
+		return -EINVAL;
+	ts = word(mem, rt + f->layout->interpreters);
+	ts = ts ? word(mem, ts + f->layout->threads) : 0;
+	/*
+	 * The list is newest first, linked by `next`, the second word (3.7: also). Threads come
+	 * and go while it is read, so one that fits is enough, and a misfit must repeat.
+	 */
+	for (i = 0; ts && i < THREADS_CHECKED; i++, ts = word(mem, ts + 8)) {
+		int ok = check_thread(mem, f, bias, specific_off, key, ts);
+
+		if (ok > 0) {
+			*ret_key = key;
+			return 0;
+		}
+		seen += !ok;
+	}
+	return seen ? -EINVAL : -ENODATA;
+}

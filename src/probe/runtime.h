@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * runtime.h - which language runtime a process runs, and the numbers with which the kernel side
+ * reads its execution contexts. A number that is not known is zero (py_key: -1), the rule that
+ * would need it is off, and `why` says so in words.
+ */
+#ifndef CLEW_PROBE_RUNTIME_H
+#define CLEW_PROBE_RUNTIME_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <clew/event.h>
+
+#include "probe/elf.h"
+
+#define CLEW_SITES_MAX 8
+#define CLEW_SITE_PATH 256
+
+/* Where a uprobe goes, and what its program does there. */
+enum clew_site_kind {
+	CLEW_SITE_NONE = 0,
+	CLEW_SITE_GO_SERVE,	 /* net/http.serverHandler.ServeHTTP: DI = *Request */
+	CLEW_SITE_GO_ROUNDTRIP,	 /* net/http.(*persistConn).roundTrip: AX = pc, BX =
+				    *transportRequest */
+	CLEW_SITE_PY_TASK_INIT,	 /* _asyncio_Task___init__: DI = the Task; entry */
+	CLEW_SITE_PY_COPY,	 /* PyContext_CopyCurrent: return value is the copy */
+	CLEW_SITE_NGX_SENDFILE,	 /* ngx_linux_sendfile_chain: DI = ngx_connection_t */
+	CLEW_SITE_NGX_WRITEV,	 /* ngx_writev_chain */
+	CLEW_SITE_NGX_UNIX_SEND, /* ngx_unix_send */
+	CLEW_SITE_MAX,
+};
+
+struct clew_uprobe_site {
+	enum clew_site_kind kind;
+	enum clew_insn_class insn; /* of the instruction at `off` */
+	uint64_t off;		   /* in the file; where the probe goes */
+	uint64_t dev, ino;	   /* of the file: attach once per pair and offset */
+	char path[CLEW_SITE_PATH]; /* opens the file from here, while this process lives */
+};
+
+struct clew_runtime {
+	enum clew_runtime_kind kind;
+	char name[24];		  /* "go", "cpython", "nginx", "node", "java", "native", ... */
+	char version[32];	  /* of the runtime; empty: not known */
+	char why[160];		  /* what is not known, and why; empty: nothing is missing */
+	char exe[CLEW_SITE_PATH]; /* path of the program as the process sees it */
+	uint64_t start_time;	  /* of the process, as in /proc/PID/stat */
+	uint64_t dev, ino;	  /* of the program's file */
+
+	/* Go */
+	uint32_t go_goid_off;	 /* runtime.g.goid */
+	uint32_t go_req_ctx_off; /* net/http.Request.ctx */
+	uint32_t go_pc_conn_off; /* net/http.persistConn.conn */
+	uint32_t go_pc_tls_off;	 /* net/http.persistConn.tlsState; non-nil: conn is a *tls.Conn */
+	uint32_t go_sysfd_off;	 /* net.netFD -> pfd.Sysfd */
+	uint64_t go_tls_itab;	 /* run-time address of the itab *tls.Conn,net.Conn */
+	bool go_regabi;
+
+	/* Python */
+	int32_t py_key;		  /* pthread key of the thread state */
+	uint32_t py_specific_off; /* struct pthread -> specific, from FS */
+	uint32_t py_ctx_off;	  /* PyThreadState.context */
+	uint32_t py_task_ctx_off; /* Task.task_context */
+	uint8_t py_minor;
+	bool uses_uvloop;
+	bool pending; /* something that may still be loaded is missing: refresh later */
+
+	uint32_t nr_sites;
+	struct clew_uprobe_site sites[CLEW_SITES_MAX];
+};
+
+/*
+ * Facts about program files, by (device, inode, modification time, size): a thousand processes
+ * of one binary cost one parse. Bounded; the oldest fact makes room.
+ */
+struct clew_runtime_cache;
+
+struct clew_runtime_cache *clew_runtime_cache__new(void);
+void clew_runtime_cache__free(struct clew_runtime_cache *cache); /* NULL is fine */
+/* How many files were parsed, and how often that was spared. */
+void clew_runtime_cache__stats(const struct clew_runtime_cache *cache, uint64_t *ret_parsed,
+			       uint64_t *ret_hits);
+
+/*
+ * clew_runtime__discover - look at a process. `cache` may be NULL. Returns 0 also when little
+ * is known (see `why`); -ESRCH when the process is gone; -EACCES or -EPERM when it may not be
+ * looked at. *ret is written on success only.
+ */
+int clew_runtime__discover(struct clew_runtime_cache *cache, uint32_t pid,
+			   struct clew_runtime *ret);
+
+/*
+ * clew_runtime__refresh - look again for what was not loaded yet (`pending`). Returns 1 when
+ * something was added to *rt, 0 when not, -ESRCH when the process is gone or another now.
+ */
+int clew_runtime__refresh(struct clew_runtime_cache *cache, uint32_t pid, struct clew_runtime *rt);
+
+#endif

@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * watcher.c - finds processes, learns what they run, attaches to them.
+ *
+ * Jobs come from the kernel's process events and from the pipeline's wants. The process table is
+ * the watcher's alone; the queues in and out are shared under one mutex, held for moments only.
+ * What may be missing at first (a module that Python loads later) is looked for again each
+ * second; control groups and containers have no event for "a process was moved in", so they are
+ * scanned each second too.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <bpf/libbpf.h>
+#include <uthash.h>
+
+#include "../bpf/config.h"
+#include "base/log.h"
+#include "probe/procfs.h"
+#include "probe/resource.h"
+#include "probe/runtime.h"
+#include "probe/select.h"
+#include "probe/watcher.h"
+
+#define JOBS_MAX 4096
+#define INFO_MAX 4096 /* PROC_INFO records waiting to be taken */
+#define INFO_TEXT 4096
+
+enum job_kind { JOB_LOOK, JOB_MATCH, JOB_EXIT, JOB_WANT };
+
+struct job {
+	enum job_kind kind;
+	uint32_t pid;
+	enum clew_want want;
+};
+
+struct proc {
+	uint32_t pid;
+	uint32_t wants; /* bit set of enum clew_want that are attached or refused */
+	struct clew_runtime rt;
+	struct bpf_link *links[CLEW_SITES_MAX];
+	uint32_t nr_links;
+	uint32_t attached; /* bit set of enum clew_site_kind */
+	UT_hash_handle hh;
+};
+
+struct info {
+	struct info *next;
+	struct clew_proc_info rec;
+};
+
+struct clew_watcher {
+	const struct clew_config *cfg;
+	struct clew_programs *programs;
+	struct clew_runtime_cache *cache;
+	struct proc *procs;
+	uint32_t nr_procs;
+
+	pthread_t thread;
+	bool started, stop;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	struct job jobs[JOBS_MAX];
+	uint32_t head, nr_jobs;
+	uint64_t jobs_lost;
+	struct info *first, **last;
+	uint32_t nr_info;
+};
+
+/* ---- queues ---------------------------------------------------------------------------- */
+
+static void push(struct clew_watcher *w, struct job job)
+{
+	pthread_mutex_lock(&w->lock);
+	if (w->nr_jobs == JOBS_MAX) {
+		if (!w->jobs_lost++)
+			clew_log(CLEW_LOG_WARN, "more than %d processes wait to be looked at: some "
+						"are traced without their runtime's rules",
+				 JOBS_MAX);
+	} else {
+		w->jobs[(w->head + w->nr_jobs++) % JOBS_MAX] = job;
+		pthread_cond_signal(&w->wake);
+	}
+	pthread_mutex_unlock(&w->lock);
+}
+
+void clew_watcher__event(struct clew_watcher *w, const struct clew_event *ev)
+{
+	const struct clew_proc_event *e = (const void *)ev;
+
+	if (ev->type < CLEW_EV_FORK || ev->type > CLEW_EV_LISTEN || ev->size < sizeof(*e))
+		return;
+	if (ev->type == CLEW_EV_FORK)
+		push(w, (struct job){JOB_LOOK, e->other, 0});
+	else if (ev->type == CLEW_EV_EXEC)
+		push(w, (struct job){e->other ? JOB_LOOK : JOB_MATCH, ev->pid, 0});
+	else if (ev->type == CLEW_EV_LISTEN)
+		push(w, (struct job){JOB_MATCH, ev->pid, 0});
+	else if (ev->type == CLEW_EV_EXIT)
+		push(w, (struct job){JOB_EXIT, ev->pid, 0});
+}
+
+void clew_watcher__want(struct clew_watcher *w, uint32_t pid, enum clew_want want)
+{
+	push(w, (struct job){JOB_WANT, pid, want});
+}
+
+void clew_watcher__take(struct clew_watcher *w, clew_event_fn fn, void *arg)
+{
+	struct info *list;
+
+	pthread_mutex_lock(&w->lock);
+	list = w->first;
+	w->first = NULL;
+	w->last = &w->first;
+	w->nr_info = 0;
+	pthread_mutex_unlock(&w->lock);
+	while (list) {
+		struct info *next = list->next;
+
+		fn(arg, &list->rec.h);
+		free(list);
+		list = next;
+	}
+}
+
+static void publish(struct clew_watcher *w, const struct proc *p)
+{
+	struct info *info = calloc(1, sizeof(*info) + INFO_TEXT);
+	struct timespec ts;
+	int len;
+
+	if (!info)
+		return;
+	len = clew_resource_text__build(p->pid, w->cfg, &p->rt, info->rec.text, INFO_TEXT);
+	if (len < 0) {
+		free(info);
+		return;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	info->rec.h.version = CLEW_EVENT_VERSION;
+	info->rec.h.type = CLEW_EV_PROC_INFO;
+	info->rec.h.size = (uint16_t)(sizeof(info->rec) + (size_t)len);
+	info->rec.h.pid = p->pid;
+	info->rec.h.ts = (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
+	info->rec.start_time = p->rt.start_time;
+	info->rec.runtime = p->rt.kind;
+	info->rec.text_len = (uint16_t)len;
+	pthread_mutex_lock(&w->lock);
+	if (w->nr_info < INFO_MAX) {
+		*w->last = info;
+		w->last = &info->next;
+		w->nr_info++;
+		info = NULL;
+	}
+	pthread_mutex_unlock(&w->lock);
+	free(info);
+}
+
+/* ---- processes ------------------------------------------------------------------------- */
+
+static void forget(struct clew_watcher *w, struct proc *p)
+{
+	for (uint32_t i = 0; i < p->nr_links; i++)
+		bpf_link__destroy(p->links[i]);
+	HASH_DEL(w->procs, p);
+	__atomic_store_n(&w->nr_procs, HASH_COUNT(w->procs), __ATOMIC_RELAXED);
+	free(p);
+}
+
+static struct proc *find(struct clew_watcher *w, uint32_t pid)
+{
+	struct proc *p;
+
+	HASH_FIND(hh, w->procs, &pid, sizeof(pid), p);
+	return p;
+}
+
+static bool alive(uint32_t pid, const struct clew_runtime *rt)
+{
+	struct clew_proc_stat st;
+
+	return !clew_procfs__stat(pid, &st) && st.start_time == rt->start_time && st.state != 'Z' &&
+	       st.state != 'X';
+}
+
+/* What the kernel side is told about the process. */
+static void kernel_entry(const struct clew_runtime *rt, struct clew_proc *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	ret->runtime = rt->kind;
+	if (rt->kind == CLEW_RT_UNKNOWN || rt->kind == CLEW_RT_PYTHON)
+		ret->flags = CLEW_PROC_THREADS;
+	if (rt->kind == CLEW_RT_GO) {
+		ret->go_goid = (uint16_t)rt->go_goid_off;
+		ret->go_req_ctx = (uint16_t)rt->go_req_ctx_off;
+		ret->go_pc_conn = (uint16_t)rt->go_pc_conn_off;
+		ret->go_itab_tls = rt->go_tls_itab;
+	}
+	if (rt->kind == CLEW_RT_PYTHON && rt->py_key >= 0) {
+		ret->py_ctx = (uint16_t)rt->py_ctx_off;
+		ret->py_specific = rt->py_specific_off;
+		ret->py_key = (uint32_t)rt->py_key;
+		/* uvloop runs all callbacks in one context: a Task made there proves nothing yet */
+		ret->py_task_ctx = rt->uses_uvloop ? 0 : (uint16_t)rt->py_task_ctx_off;
+	}
+}
+
+static void attach_site(struct clew_watcher *w, struct proc *p, enum clew_site_kind kind)
+{
+	for (uint32_t i = 0; i < p->rt.nr_sites; i++) {
+		const struct clew_uprobe_site *site = &p->rt.sites[i];
+		int err;
+
+		if (site->kind != kind || p->nr_links == CLEW_SITES_MAX ||
+		    p->attached & (1U << kind))
+			continue;
+		err = clew_programs__uprobe(w->programs, p->pid, site, &p->links[p->nr_links]);
+		if (err) {
+			clew_log(CLEW_LOG_WARN,
+				 "cannot attach to pid %u, %s at file offset %#llx: %s: links that "
+				 "this probe proves will be unknown",
+				 p->pid, site->path, (unsigned long long)site->off, strerror(-err));
+			continue;
+		}
+		p->nr_links++;
+		p->attached |= 1U << kind;
+	}
+}
+
+static void attach_wants(struct clew_watcher *w, struct proc *p)
+{
+	if (p->rt.kind == CLEW_RT_PYTHON && !p->rt.uses_uvloop)
+		attach_site(w, p, CLEW_SITE_PY_TASK_INIT);
+	if (p->rt.kind == CLEW_RT_PYTHON && p->wants & (1U << CLEW_WANT_PY_COPY))
+		attach_site(w, p, CLEW_SITE_PY_COPY);
+	if (p->rt.kind == CLEW_RT_GO && p->rt.go_regabi && p->wants & (1U << CLEW_WANT_GO_CLIENT)) {
+		attach_site(w, p, CLEW_SITE_GO_SERVE);
+		attach_site(w, p, CLEW_SITE_GO_ROUNDTRIP);
+	}
+}
+
+static int look(struct clew_watcher *w, uint32_t pid)
+{
+	struct proc *p = find(w, pid);
+	struct clew_runtime rt;
+	struct clew_proc entry;
+	uint32_t wants = 0;
+	int err;
+
+	err = clew_runtime__discover(w->cache, pid, &rt);
+	if (p) {
+		if (!err && p->rt.start_time == rt.start_time && p->rt.ino == rt.ino &&
+		    p->rt.dev == rt.dev)
+			wants = p->wants;
+		forget(w, p); /* another program or another process */
+	}
+	if (err)
+		return err;
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	p->pid = pid;
+	p->rt = rt;
+	p->wants = wants;
+	kernel_entry(&rt, &entry);
+	err = clew_programs__set_proc(w->programs, pid, &entry);
+	if (err) {
+		clew_log(CLEW_LOG_WARN, "pid %u is not traced: the process table is full "
+					"(capture.max_processes)", pid);
+		free(p);
+		return err;
+	}
+	if (!alive(pid, &rt)) { /* it ended while we looked: its exit came first */
+		clew_programs__del_proc(w->programs, pid);
+		free(p);
+		return -ESRCH;
+	}
+	HASH_ADD(hh, w->procs, pid, sizeof(p->pid), p);
+	__atomic_store_n(&w->nr_procs, HASH_COUNT(w->procs), __ATOMIC_RELAXED);
+	attach_wants(w, p);
+	publish(w, p);
+	clew_log(CLEW_LOG_DEBUG, "pid %u: %s %s%s%s", pid, rt.name, rt.version,
+		 rt.why[0] ? ": " : "", rt.why);
+	return 0;
+}
+
+static int on_match(void *arg, const struct clew_select_match *match)
+{
+	struct clew_watcher *w = arg;
+
+	if (!find(w, match->pid))
+		look(w, match->pid);
+	return 0;
+}
+
+static void want(struct clew_watcher *w, uint32_t pid, enum clew_want what)
+{
+	struct proc *p = find(w, pid);
+
+	if (!p || p->wants & (1U << what))
+		return;
+	p->wants |= 1U << what;
+	attach_wants(w, p);
+}
+
+static void refresh_pending(struct clew_watcher *w)
+{
+	struct proc *p, *tmp;
+
+	HASH_ITER(hh, w->procs, p, tmp)
+	{
+		struct clew_proc entry;
+
+		if (!p->rt.pending || clew_runtime__refresh(w->cache, p->pid, &p->rt) != 1)
+			continue;
+		kernel_entry(&p->rt, &entry);
+		clew_programs__set_proc(w->programs, p->pid, &entry);
+		attach_wants(w, p);
+	}
+}
+
+static void run(struct clew_watcher *w, const struct job *job)
+{
+	struct proc *p;
+
+	switch (job->kind) {
+	case JOB_LOOK:
+		look(w, job->pid);
+		break;
+	case JOB_MATCH:
+		if (clew_select__match_pid(&w->cfg->select, job->pid))
+			look(w, job->pid);
+		break;
+	case JOB_EXIT:
+		p = find(w, job->pid);
+		if (p)
+			forget(w, p);
+		break;
+	case JOB_WANT:
+		want(w, job->pid, job->want);
+		break;
+	}
+}
+
+static void *watch(void *arg)
+{
+	struct clew_watcher *w = arg;
+	bool scans = w->cfg->select.cgroups.n || w->cfg->select.containers.n ||
+		     w->cfg->select.nr_ports;
+
+	pthread_mutex_lock(&w->lock);
+	while (!w->stop) {
+		struct timespec until;
+		struct job job;
+
+		if (w->nr_jobs) {
+			job = w->jobs[w->head];
+			w->head = (w->head + 1) % JOBS_MAX;
+			w->nr_jobs--;
+			pthread_mutex_unlock(&w->lock);
+			run(w, &job);
+			pthread_mutex_lock(&w->lock);
+			continue;
+		}
+		clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_sec++;
+		if (pthread_cond_timedwait(&w->wake, &w->lock, &until) != ETIMEDOUT)
+			continue;
+		pthread_mutex_unlock(&w->lock);
+		refresh_pending(w);
+		if (scans)
+			clew_select__scan(&w->cfg->select, on_match, w);
+		pthread_mutex_lock(&w->lock);
+	}
+	pthread_mutex_unlock(&w->lock);
+	return NULL;
+}
+
+static int exclude_self(struct clew_watcher *w)
+{
+	struct clew_proc self;
+
+	memset(&self, 0, sizeof(self));
+	self.flags = CLEW_PROC_EXCLUDED;
+	return clew_programs__set_proc(w->programs, (uint32_t)getpid(), &self);
+}
+
+struct complaint {
+	char *errbuf;
+	size_t n;
+};
+
+/* What cannot be fails the start; what may still come is said, and waited for. */
+static void say(void *arg, bool fatal, const char *text)
+{
+	struct complaint *c = arg;
+
+	if (!fatal)
+		clew_log(CLEW_LOG_WARN, "%s", text);
+	else if (!c->errbuf[0])
+		snprintf(c->errbuf, c->n, "%s", text);
+}
+
+static int select_now(struct clew_watcher *w, char *errbuf, size_t n)
+{
+	const struct clew_selectors *s = &w->cfg->select;
+	struct complaint c = {errbuf, n};
+
+	errbuf[0] = 0;
+	clew_select__check(s, say, &c);
+	if (errbuf[0])
+		return -ESRCH;
+	for (uint32_t i = 0; i < s->nr_ports; i++)
+		clew_programs__watch_port(w->programs, s->ports[i]);
+	clew_select__scan(s, on_match, w);
+	return 0;
+}
+
+int clew_watcher__new(const struct clew_config *cfg, struct clew_programs *programs,
+		      struct clew_watcher **ret, char *errbuf, size_t n)
+{
+	struct clew_watcher *w = calloc(1, sizeof(*w));
+	pthread_condattr_t attr;
+	sigset_t all, old;
+	int err;
+
+	if (!w)
+		return -ENOMEM;
+	w->cfg = cfg;
+	w->programs = programs;
+	w->last = &w->first;
+	pthread_mutex_init(&w->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&w->wake, &attr);
+	pthread_condattr_destroy(&attr);
+	w->cache = clew_runtime_cache__new();
+	err = exclude_self(w);
+	if (!err)
+		err = select_now(w, errbuf, n);
+	if (err)
+		goto err_out;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old); /* signals go to the main thread */
+	err = -pthread_create(&w->thread, NULL, watch, w);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (err)
+		goto err_out;
+	w->started = true;
+	*ret = w;
+	return 0;
+
+err_out:
+	clew_watcher__free(w);
+	return err;
+}
+
+uint32_t clew_watcher__nr_traced(const struct clew_watcher *w)
+{
+	return __atomic_load_n(&w->nr_procs, __ATOMIC_RELAXED);
+}
+
+void clew_watcher__free(struct clew_watcher *w)
+{
+	struct proc *p, *tmp;
+
+	if (!w)
+		return;
+	if (w->started) {
+		pthread_mutex_lock(&w->lock);
+		w->stop = true;
+		pthread_cond_signal(&w->wake);
+		pthread_mutex_unlock(&w->lock);
+		pthread_join(w->thread, NULL);
+	}
+	HASH_ITER(hh, w->procs, p, tmp)
+	forget(w, p);
+	while (w->first) {
+		struct info *next = w->first->next;
+
+		free(w->first);
+		w->first = next;
+	}
+	clew_runtime_cache__free(w->cache);
+	pthread_mutex_destroy(&w->lock);
+	pthread_cond_destroy(&w->wake);
+	free(w);
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * redact.c - what must not leave the process in a URL: the values of the query keys that the
+ * semantic conventions list (attribute url.query), under any case, and of a few more that are
+ * known to carry credentials.
+ */
+#include <stdbool.h>
+#include <string.h>
+#include <strings.h>
+
+#include <clew/build.h>
+
+static const char *const secret_keys[] = {
+	"AWSAccessKeyId",      "Signature",	   "sig",	   "X-Goog-Signature",
+	"X-Amz-Signature",     "X-Amz-Credential", "X-Amz-Security-Token", "access_token",
+	"refresh_token",       "id_token",	   "token",	   "api_key",
+	"apikey",	       "password",	   "passwd",	   "secret",
+	"client_secret",       "code",		   "session",	   "jwt",
+};
+
+static bool is_secret(const char *key, size_t n)
+{
+	for (size_t i = 0; i < sizeof(secret_keys) / sizeof(secret_keys[0]); i++)
+		if (strlen(secret_keys[i]) == n && !strncasecmp(secret_keys[i], key, n))
+			return true;
+	return false;
+}
+
+static size_t append(char *out, size_t used, size_t cap, const char *p, size_t n)
+{
+	if (n > cap - used)
+		n = cap - used;
+	memcpy(out + used, p, n);
+	return used + n;
+}
+
+size_t clew_redact__query(const char *q, size_t n, char *out, size_t cap)
+{
+	size_t used = 0;
+
+	while (n) {
+		const char *amp = memchr(q, '&', n);
+		size_t part = amp ? (size_t)(amp - q) : n;
+		const char *eq = memchr(q, '=', part);
+
+		if (eq && is_secret(q, (size_t)(eq - q))) {
+			used = append(out, used, cap, q, (size_t)(eq - q) + 1);
+			used = append(out, used, cap, "REDACTED", 8);
+		} else {
+			used = append(out, used, cap, q, part);
+		}
+		if (amp)
+			used = append(out, used, cap, "&", 1);
+		q += part + (amp ? 1 : 0);
+		n -= part + (amp ? 1 : 0);
+	}
+	return used;
+}

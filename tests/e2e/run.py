@@ -1,0 +1,71 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Run tests/e2e/test_*.py, each in its own process; last line 'N passed, N failed, N skipped'.
+
+Usage: run.py [NAME...]   A NAME selects files by a part of their name; NAME:CASE also the cases
+in it. CLEW_E2E_LAYER=fentry|kprobe|rawtp forces a capture layer; CLEW_E2E_SCALE=N stretches
+deadlines on a slow machine.
+"""
+import os
+import re
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+LIMIT_S = 300  # for one file
+
+
+def run_file(path, case):
+    """(passed, failed, skipped) of one file. A crash or a missing summary is one failure."""
+    env = dict(os.environ, PYTHONUNBUFFERED="1", PYTHONDONTWRITEBYTECODE="1", T_CASE=case)
+    limit = LIMIT_S * float(os.environ.get("CLEW_E2E_SCALE", "1"))
+    lines = []
+    p = subprocess.Popen([sys.executable, path], stdout=subprocess.PIPE,
+                         stderr=subprocess.STDOUT, text=True, errors="replace", env=env)
+    end = time.monotonic() + limit
+    for line in p.stdout:
+        lines.append(line)
+        print("  " + line, end="", flush=True)
+        if time.monotonic() > end:
+            p.kill()
+    code = p.wait()
+    for line in reversed(lines):
+        m = re.search(r"(\d+) passed, (\d+) failed, (\d+) skipped", line)
+        if m:
+            got = [int(x) for x in m.groups()]
+            if code and not got[1]:
+                got[1] = 1
+            return got
+    return [0, 1, 0] if code or not lines else [1, 0, 0]
+
+
+def main():
+    want = [a.split(":", 1) for a in sys.argv[1:]]
+    total = [0, 0, 0]
+    bad = []
+    for name in sorted(os.listdir(HERE)):
+        if not re.fullmatch(r"test_\w+\.py", name):
+            continue
+        hit = next((w for w in want if w[0] in name), None)
+        if want and not hit:
+            continue
+        print(f"{name}", flush=True)
+        start = time.monotonic()
+        got = run_file(os.path.join(HERE, name), hit[1] if hit and len(hit) > 1 else "")
+        print(f"{name}: {got[0]} passed, {got[1]} failed, {got[2]} skipped "
+              f"({time.monotonic() - start:.0f} s)\n", flush=True)
+        total = [a + b for a, b in zip(total, got)]
+        if got[1]:
+            bad.append(name)
+    if bad:
+        print("failed: " + " ".join(bad))
+    if sum(total) == 0:
+        print("no test selected")
+        total[1] = 1
+    print(f"{total[0]} passed, {total[1]} failed, {total[2]} skipped")
+    return 1 if total[1] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+# Targets that prove things, and those that prepare for them; see docs/testing.md.
+# T=name selects tests where a target runs several.
+
+PYTHON3 ?= python3
+BINS := $(B)/apps
+
+# ---- test applications --------------------------------------------------------------------------
+APP_CFLAGS = -std=gnu11 -O2 -g -D_GNU_SOURCE -Wall -Wextra -Werror -Wshadow
+
+$(BINS)/%: tests/apps/%.c
+	$(say) APP $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(APP_CFLAGS) -o $@ $<
+
+$(BINS)/gosvc: $(wildcard tests/apps/svc/*.go)
+	$(say) GO $@
+	@mkdir -p $(@D)
+	$(Q)cd tests/apps/svc && GO111MODULE=off go build -o $(abspath $@) .
+
+.PHONY: apps
+apps: $(BINS)/load $(BINS)/leaf $(BINS)/gosvc
+
+# ---- what must be installed ---------------------------------------------------------------------
+.PHONY: deps deps-build deps-demo
+deps:
+	$(Q)tools/deps.sh build demo test
+deps-build:
+	$(Q)tools/deps.sh build
+deps-demo:
+	$(Q)tools/deps.sh build demo
+
+# ---- proofs -------------------------------------------------------------------------------------
+# check: no root needed, under ASan and UBSan. check-e2e, check-truth, bench: root, real servers.
+.PHONY: check check-harness check-e2e check-truth check-loss bench bench-quick test demo run
+check: check-unit check-harness
+
+# The judges themselves: does the checker fail what is wrong, are the applications as documented?
+check-harness: apps
+	$(Q)$(PYTHON3) tests/truth/test_check.py
+	$(Q)$(PYTHON3) tests/truth/test_apps.py
+
+check-e2e: all apps
+	$(Q)B=$(B) $(PYTHON3) tests/e2e/run.py $(T)
+
+check-truth: all apps
+	$(Q)B=$(B) $(PYTHON3) tests/truth/run.py --json $(B)/truth.json --md $(B)/truth.md \
+		$(if $(T),"$(T)")
+
+check-loss: all apps
+	$(Q)B=$(B) LOSS_COUNT=$(or $(LOSS_COUNT),1000000) $(PYTHON3) tests/e2e/run.py test_loss
+
+bench: all apps
+	$(Q)B=$(B) $(PYTHON3) tests/bench/bench.py --json $(B)/bench.json --md docs/bench.md $(T)
+bench-quick: all apps
+	$(Q)B=$(B) $(PYTHON3) tests/bench/bench.py --quick --json $(B)/bench.json $(T)
+
+# What CI runs: every proof that needs no virtual machine. One command after a clone.
+test:
+	$(Q)tools/deps.sh build demo test
+	$(Q)B=$(B) FUZZ_SECONDS=$(or $(FUZZ_SECONDS),10) tools/test.sh
+
+demo:
+	$(Q)tools/deps.sh build demo
+	$(Q)$(MAKE) --no-print-directory all apps
+	$(Q)B=$(B) $(PYTHON3) tools/demo/demo.py
+
+run: all
+	$(Q)$(B)/clew run --export console $(ARGS)
+
+# ---- fuzzing: every tests/fuzz/fuzz_NAME.c, with its corpus in tests/fuzz/corpus/NAME ------------
+FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+ifneq ($(T),)
+FUZZ_SEL := $(filter tests/fuzz/fuzz_$(T).c,$(FUZZ_SRC))
+else
+FUZZ_SEL := $(FUZZ_SRC)
+endif
+FUZZ_SAN := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+FUZZ_SECONDS ?= 300
+
+# Library and targets are built by clang in a folder of their own; B is that folder inside.
+.PHONY: fuzz fuzz-short fuzz-build
+fuzz-build:
+	$(Q)$(MAKE) --no-print-directory B=$(B)/fuzz CC=$(CLANG) CFLAGS='-O1 -g' SAN='$(FUZZ_SAN)' \
+		$(FUZZ_SEL:tests/fuzz/%.c=$(B)/fuzz/%)
+
+$(B)/fuzz_%: tests/fuzz/fuzz_%.c $(B)/libclew.a
+	$(say) FUZZ $@
+	$(Q)$(CC) $(filter-out -Wmissing-prototypes,$(CFLAGS_ALL)) $(CPPFLAGS_ALL) \
+		-fsanitize=fuzzer -o $@ $< $(B)/libclew.a $(LIBS)
+
+fuzz: fuzz-build
+	$(Q)$(PYTHON3) tests/fuzz/run.py --seconds $(FUZZ_SECONDS) --build $(B)/fuzz $(FUZZ_SEL)
+fuzz-short:
+	$(Q)$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=$(if $(filter command line environment,$(origin FUZZ_SECONDS)),$(FUZZ_SECONDS),10)
+
+# ---- style --------------------------------------------------------------------------------------
+.PHONY: lint format asan
+lint:
+	$(Q)tools/lint.sh
+
+format:
+	$(Q)$(or $(CLANG_FORMAT),clang-format-19) -i $(wildcard src/*.[ch] src/*/*.[ch] include/*/*.h \
+		bpf/*.[ch] bpf/*/*.h tests/unit/*.[ch] tests/unit/*/*.[ch] tests/fuzz/*.[ch] tests/apps/*.c)
+
+# The agent itself under ASan and UBSan: $(B)/asan/clew; CLEW=$(B)/asan/clew make check-e2e uses it.
+asan:
+	$(Q)$(MAKE) --no-print-directory B=$(B)/asan CFLAGS='-O1 -g' SAN='$(SANFLAGS)' $(B)/asan/clew
+
+# ---- install ------------------------------------------------------------------------------------
+.PHONY: install uninstall
+install: all
+	install -d $(DESTDIR)$(prefix)/bin
+	install -m 755 $(B)/clew $(DESTDIR)$(prefix)/bin/clew
+uninstall:
+	rm -f $(DESTDIR)$(prefix)/bin/clew

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the test applications do: the truth that clew's spans are compared with.
+
+Every request carries its id in its path, and so does every call that it causes:
+/SERVICE/SHAPE/ID[/K]. A path belongs to exactly one exchange, so it names both of its sides: the
+client span in the caller's process and the server span in the service's.
+
+Services: n nginx, f FastAPI, w Flask (WSGI), g Go, l leaf (C). tests/apps/ is written to this
+table, and says so.
+"""
+from dataclasses import dataclass, field
+
+NOISE_ID = 0  # calls that no request causes
+
+# (service, shape) -> calls (service, shape, k); a k of "-0" is appended to the caller's own.
+CALLS = {
+    ("f", "one"): [("g", "one", "0")],
+    ("f", "seq"): [("w", "one", "0"), ("g", "one", "1"), ("w", "one", "2")],
+    ("f", "gather"): [("w", "one", "0"), ("g", "one", "1"), ("g", "one", "2")],
+    ("f", "post"): [("w", "post", "0")],
+    ("f", "err"): [("g", "e404", "0")],
+    ("f", "slow"): [("g", "slow", "0")],
+    ("f", "bg"): [("g", "one", "0")],
+    ("f", "def"): [("g", "one", "0"), ("g", "one", "1")],
+    ("f", "call"): [("g", "none", "0")],
+    ("w", "one"): [("g", "one", "-0")],
+    ("w", "seq"): [("g", "one", "0"), ("g", "one", "1"), ("g", "one", "2")],
+    ("w", "post"): [("g", "post", "-0")],
+    ("g", "one"): [("l", "one", "-0")],
+    ("g", "post"): [("l", "post", "-0")],
+    ("g", "slow"): [("l", "slow", "-0")],
+    ("g", "seq"): [("l", "seq", "-0"), ("l", "seq", "-1"), ("l", "seq", "-2")],
+    ("g", "fan"): [("l", "fan", "-0"), ("l", "fan", "-1"), ("l", "fan", "-2")],
+}
+STATUS = {"err": {"n": 500, "f": 500}, "e404": {"g": 404}}
+
+
+def post_size(i):
+    """Body bytes of a POST; tests/apps/load.c knows the same formula."""
+    return i * 7919 % 20000 + 1
+
+
+@dataclass
+class Exchange:
+    id: int
+    service: str
+    shape: str
+    k: str
+    parent: "Exchange" = None
+    children: list = field(default_factory=list)
+
+    @property
+    def path(self):
+        return f"/{self.service}/{self.shape}/{self.id}" + (f"/{self.k}" if self.k else "")
+
+    @property
+    def method(self):
+        return {"post": "POST", "head": "HEAD"}.get(self.shape, "GET")
+
+    @property
+    def status(self):
+        return STATUS.get(self.shape, {}).get(self.service, 200)
+
+    @property
+    def req_body(self):
+        return post_size(self.id) if self.shape == "post" else 0
+
+    def walk(self):
+        todo = [self]
+        while todo:
+            x = todo.pop()
+            yield x
+            todo += x.children
+
+
+def calls(service, shape):
+    if service == "n":
+        return [("f", shape, "")]
+    return CALLS.get((service, shape), [])
+
+
+def tree(service, shape, i, ends=()):
+    """The exchanges that one request causes. Services in `ends` call nothing in this set-up."""
+    root = Exchange(i, service, shape, "")
+    todo = [root]
+    while todo:
+        x = todo.pop()
+        if x.service in ends:
+            continue
+        for callee, what, k in calls(x.service, x.shape):
+            k = (x.k + k).lstrip("-") if k.startswith("-") else k
+            kid = Exchange(i, callee, what, k, x)
+            x.children.append(kid)
+            todo.append(kid)
+    return root
+
+
+def of_path(path):
+    """(service, shape, id, k) of a path of the test applications, or None."""
+    part = path.split("?")[0].strip("/").split("/")
+    if len(part) < 3 or len(part[0]) != 1 or not part[2].isdigit():
+        return None
+    return part[0], part[1], int(part[2]), part[3] if len(part) > 3 else ""

@@ -1,0 +1,1012 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Each rule that links, and beside it each rule that lost: what must not be linked. */
+#include "sim.h"
+
+enum { APP = 10 };
+
+static struct who thread(uint32_t tid)
+{
+	return (struct who){.pid = APP, .tid = tid, .kind = CLEW_CTX_THREAD};
+}
+
+/* asyncio: one loop thread; in context `ctx`, in loop turn `turn` */
+static struct who py(uint32_t turn, uint64_t ctx, uint64_t task)
+{
+	return (struct who){.pid = APP,
+			    .tid = 100,
+			    .turn = turn,
+			    .kind = CLEW_CTX_PYTHON,
+			    .flags = CLEW_SEG_LOOP,
+			    .ctx = ctx,
+			    .ref = task};
+}
+
+static struct who go(uint64_t goid)
+{
+	return (struct who){.pid = APP,
+			    .tid = 200 + (uint32_t)goid % 4,
+			    .kind = CLEW_CTX_GO,
+			    .ctx = goid,
+			    .flags = CLEW_SEG_LOOP};
+}
+
+struct app {
+	struct sim sim;
+	struct sim_conn in[4], out[4];
+};
+
+static int setup(void **state)
+{
+	struct app *a = calloc(1, sizeof(*a));
+	int i;
+
+	sim_init(&a->sim);
+	for (i = 0; i < 4; i++) {
+		sim_connect(&a->sim, &a->in[i], 0, APP, 80);
+		sim_connect(&a->sim, &a->out[i], APP, 0, 81);
+	}
+	*state = a;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct app *a = *state;
+
+	sim_free(&a->sim);
+	free(a);
+	return 0;
+}
+
+static struct sim_ex *rx(struct app *a, int conn, struct who w)
+{
+	return sim_recv(&a->sim, &a->in[conn], &w, "/in");
+}
+
+static struct sim_ex *tx(struct app *a, int conn, struct who w)
+{
+	return sim_send(&a->sim, &a->out[conn], &w, "/out");
+}
+
+static void end(struct app *a, struct sim_ex *se, struct who w)
+{
+	sim_answer(&a->sim, se, &w);
+}
+
+/* ---- threads ---- */
+
+static void thread_links(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x[2], *c[2], *after;
+	int i;
+
+	for (i = 0; i < 2; i++)
+		x[i] = rx(a, i, thread(11 + (uint32_t)i));
+	for (i = 0; i < 2; i++)
+		c[i] = tx(a, i, thread(11 + (uint32_t)i));
+	for (i = 0; i < 2; i++)
+		end(a, c[i], thread(11 + (uint32_t)i));
+	for (i = 0; i < 2; i++)
+		end(a, x[i], thread(11 + (uint32_t)i));
+	after = tx(a, 0, thread(11));
+	end(a, after, thread(11));
+	sim_settle(&a->sim);
+	assert_parent(c[0], x[0], CLEW_LINK_EXACT, "thread");
+	assert_parent(c[1], x[1], CLEW_LINK_EXACT, "thread");
+	assert_root(after);
+}
+
+/* A handler that takes longer than the window: nothing contradicts, the link holds. */
+static void thread_slow_handler(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x = rx(a, 0, thread(11)), *c = tx(a, 0, thread(11));
+
+	end(a, c, thread(11));
+	sim_tick(&a->sim, 1900);
+	assert_int_equal(c->released, 0);
+	sim_tick(&a->sim, 200);
+	assert_int_equal(c->released, 1);
+	end(a, x, thread(11));
+	sim_settle(&a->sim);
+	assert_parent(c, x, CLEW_LINK_EXACT, "thread");
+}
+
+static void thread_of_a_loop(void **state)
+{
+	struct app *a = *state;
+	struct who w = thread(11), later = thread(11);
+	struct sim_ex *x, *c;
+
+	w.flags = CLEW_SEG_LOOP;
+	x = rx(a, 0, w);
+	/* the flag sticks, though this segment does not carry it */
+	c = tx(a, 0, later);
+	end(a, c, later);
+	end(a, x, later);
+	x = rx(a, 0, later);
+	end(a, tx(a, 0, later), later);
+	end(a, x, later);
+	sim_settle(&a->sim);
+	assert_root(c);
+	assert_int_equal(clew_correlate__stats(a->sim.co)->links[CLEW_LINK_EXACT], 0);
+}
+
+static void thread_multiplexes(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x0 = rx(a, 0, thread(11)), *c0 = tx(a, 0, thread(11));
+	struct sim_ex *x1 = rx(a, 1, thread(11)), *c1 = tx(a, 1, thread(11)), *x2, *c2;
+
+	end(a, c0, thread(11));
+	end(a, c1, thread(11));
+	end(a, x1, thread(11));
+	end(a, x0, thread(11));
+	/* for good */
+	x2 = rx(a, 0, thread(11));
+	c2 = tx(a, 0, thread(11));
+	end(a, c2, thread(11));
+	end(a, x2, thread(11));
+	sim_settle(&a->sim);
+	assert_root(c0);
+	assert_root(c1);
+	assert_root(c2);
+}
+
+/* The reader hands the request on; what it then sends for itself is nobody's. */
+static void thread_staged_pool(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x = rx(a, 0, thread(11)), *own = tx(a, 0, thread(11)),
+		      *worker = tx(a, 1, thread(12)), *c;
+
+	end(a, own, thread(11));
+	end(a, worker, thread(12));
+	end(a, x, thread(12));
+	x = rx(a, 0, thread(11));
+	c = tx(a, 2, thread(11));
+	end(a, c, thread(11));
+	sim_settle(&a->sim);
+	end(a, x, thread(12));
+	sim_settle(&a->sim);
+	assert_root(own);
+	assert_root(worker);
+	assert_root(c);
+}
+
+static void thread_other_runtimes(void **state)
+{
+	static const uint16_t no[] = {CLEW_RT_OTHER, CLEW_RT_GO, CLEW_RT_NGINX};
+	struct app *a = *state;
+	struct sim_ex *x, *c;
+	size_t i;
+
+	for (i = 0; i < 3; i++) {
+		sim_runtime(&a->sim, APP, no[i]);
+		x = rx(a, 0, thread(11));
+		c = tx(a, 0, thread(11));
+		end(a, c, thread(11));
+		end(a, x, thread(11));
+		sim_settle(&a->sim);
+		assert_root(c);
+	}
+	sim_runtime(&a->sim, APP, CLEW_RT_PYTHON);
+	x = rx(a, 0, thread(11));
+	c = tx(a, 0, thread(11));
+	end(a, c, thread(11));
+	end(a, x, thread(11));
+	sim_settle(&a->sim);
+	assert_parent(c, x, CLEW_LINK_EXACT, "thread");
+}
+
+static void no_context_no_link(void **state)
+{
+	struct app *a = *state;
+	struct who w = thread(11);
+	struct sim_ex *x, *c;
+
+	w.kind = CLEW_CTX_NONE;
+	x = rx(a, 0, thread(11));
+	c = tx(a, 0, w);
+	end(a, c, w);
+	end(a, x, thread(11));
+	sim_settle(&a->sim);
+	assert_root(c);
+}
+
+/* Flask, gunicorn sync: a context of its own, but the thread read the request itself. */
+static void python_sync_thread(void **state)
+{
+	struct app *a = *state;
+	struct who w = {.pid = APP, .tid = 31, .kind = CLEW_CTX_PYTHON, .ctx = 0x900};
+	struct sim_ex *x, *c, *c2;
+	int i;
+
+	sim_runtime(&a->sim, APP, CLEW_RT_PYTHON);
+	for (i = 0; i < 3; i++) {
+		x = rx(a, i, w);
+		c = tx(a, 0, w);
+		end(a, c, w);
+		c2 = tx(a, 0, w); /* the same kept-alive connection, in sequence */
+		end(a, c2, w);
+		end(a, x, w);
+		sim_settle(&a->sim);
+		assert_parent(c, x, CLEW_LINK_EXACT, "thread");
+		assert_parent(c2, x, CLEW_LINK_EXACT, "thread");
+	}
+	assert_int_equal(clew_correlate__stats(a->sim.co)->conflicts, 0);
+}
+
+/* ---- Python, asyncio ---- */
+
+#define READER 0x10
+static void task(struct app *a, struct who parent, uint64_t child, uint64_t ref)
+{
+	sim_edge(&a->sim, CLEW_EDGE_PY_TASK, &parent, child, ref);
+}
+
+static void copy(struct app *a, struct who parent, uint64_t child)
+{
+	sim_edge(&a->sim, CLEW_EDGE_PY_COPY, &parent, child, 0);
+}
+
+/* uvicorn + httpx: the task made while reading; two requests at once, answers out of order. */
+static void py_task(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x0, *x1, *c0, *c1, *late;
+
+	x0 = rx(a, 0, py(1, READER, 0));
+	copy(a, py(1, READER, 0), 0xa0);
+	task(a, py(1, READER, 0), 0xa0, 0x1000);
+	x1 = rx(a, 1, py(1, READER, 0));
+	copy(a, py(1, READER, 0), 0xb0);
+	task(a, py(1, READER, 0), 0xb0, 0x2000);
+	c1 = tx(a, 0, py(2, 0xb0, 0x2000));
+	c0 = tx(a, 1, py(2, 0xa0, 0x1000));
+	end(a, c1, py(3, READER, 0));
+	end(a, c0, py(3, READER, 0));
+	end(a, x1, py(4, 0xb0, 0x2000));
+	end(a, x0, py(4, 0xa0, 0x1000));
+	late = tx(a, 2, py(5, 0xa0, 0x1000)); /* background work */
+	end(a, late, py(6, READER, 0));
+	sim_settle(&a->sim);
+	assert_parent(c0, x0, CLEW_LINK_EXACT, "task");
+	assert_parent(c1, x1, CLEW_LINK_EXACT, "task");
+	assert_parent(late, x0, CLEW_LINK_EXACT, "task");
+}
+
+/* The read of a second request was lost, in the same turn of the loop: its task is not ours. */
+static void py_second_child(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x = rx(a, 0, py(1, READER, 0)), *c, *d;
+
+	copy(a, py(1, READER, 0), 0xa0);
+	task(a, py(1, READER, 0), 0xa0, 0x1000);
+	copy(a, py(1, READER, 0), 0xb0);
+	task(a, py(1, READER, 0), 0xb0, 0x2000);
+	c = tx(a, 0, py(2, 0xa0, 0x1000));
+	d = tx(a, 1, py(2, 0xb0, 0x2000));
+	end(a, c, py(3, READER, 0));
+	end(a, d, py(3, READER, 0));
+	end(a, x, py(4, 0xa0, 0x1000));
+	sim_settle(&a->sim);
+	assert_parent(c, x, CLEW_LINK_EXACT, "task");
+	assert_root(d);
+}
+
+/* It answers elsewhere, though the exchange there is not known: not at its request any more. */
+static void py_answers_elsewhere(void **state)
+{
+	struct app *a = *state;
+	struct who k = py(3, 0xa0, 0x1000);
+	struct sim_ex *x, *c;
+
+	end(a, rx(a, 1, py(1, READER, 0)), py(1, 0xee, 0));
+	x = rx(a, 0, py(1, READER, 0));
+	task(a, py(1, READER, 0), 0xa0, 0x1000);
+	c = tx(a, 0, py(2, 0xa0, 0x1000));
+	end(a, c, py(3, READER, 0));
+	sim_segment(&a->sim, &a->in[1].s, &k, CLEW_SEND, 77, 50);
+	end(a, x, py(4, 0xa0, 0x1000));
+	sim_settle(&a->sim);
+	assert_root(c);
+}
+
+/* Thread id, or the newest request: the rules that lost. */
+static void py_unbound_is_nobodys(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x = rx(a, 0, py(1, READER, 0)), *c, *d;
+
+	task(a, py(1, READER, 0), 0xa0, 0x1000);
+	c = tx(a, 0, py(2, 0xc0, 0x3000)); /* a periodic task, older than the tracer */
+	d = tx(a, 1, py(2, READER, 0));
+	end(a, c, py(3, READER, 0));
+	end(a, d, py(3, READER, 0));
+	end(a, x, py(4, 0xa0, 0x1000));
+	sim_settle(&a->sim);
+	assert_root(c);
+	assert_root(d);
+}
+
+/* A task made later in the same context, in another turn or after another read. */
+static void py_window_closes(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x = rx(a, 0, py(1, READER, 0)), *y, *c[4], *foreign;
+	struct who r = py(2, READER, 0), r1 = py(1, READER, 0);
+	int i;
+
+	task(a, py(1, 0x11, 0), 0xa0, 0x1000);	 /* another context's child */
+	task(a, py(2, READER, 0), 0xb0, 0x2000); /* the next turn */
+	y = rx(a, 1, r);
+	sim_segment(&a->sim, &a->out[3].c, &r, CLEW_RECV, 9, 10); /* a read of anything */
+	task(a, r, 0xc0, 0x3000);
+	sim_segment(&a->sim, &a->out[3].c, &r1, CLEW_RECV, 9, 0);
+	task(a, py(2, READER, 0), 0xd0, 0x4000);
+	for (i = 0; i < 4; i++)
+		c[i] = tx(a, i, py(3, 0xa0 + 0x10 * (uint64_t)i, 0x1000 * (1 + (uint64_t)i)));
+	for (i = 0; i < 4; i++)
+		end(a, c[i], py(4, READER, 0));
+	foreign = tx(a, 0, py(5, 0xe0, 0));
+	end(a, foreign, py(5, READER, 0));
+	end(a, x, py(6, READER, 0));
+	end(a, y, py(6, READER, 0));
+	sim_settle(&a->sim);
+	for (i = 0; i < 4; i++)
+		assert_root(c[i]);
+}
+
+/* The address of the context is that of a task that is gone; the live task says so. */
+static void py_recycled(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x = rx(a, 0, py(1, READER, 0)), *c, *d, *e;
+
+	task(a, py(1, READER, 0), 0xa0, 0x1000);
+	c = tx(a, 0, py(2, 0xa0, 0x5000));
+	d = tx(a, 1, py(2, 0xa0, 0));
+	end(a, c, py(3, READER, 0));
+	end(a, d, py(3, READER, 0));
+	end(a, x, py(4, 0xa0, 0x1000));
+	/* the same address again, made outside any request */
+	task(a, py(9, 0x77, 0), 0xa0, 0x1000);
+	e = tx(a, 2, py(10, 0xa0, 0x1000));
+	end(a, e, py(11, READER, 0));
+	sim_settle(&a->sim);
+	assert_root(c);
+	assert_root(d);
+	assert_root(e);
+}
+
+/* gather(), or a worker that the first request starts lazily: no witness, no link. */
+static void py_child_tasks(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x = rx(a, 0, py(1, READER, 0)), *c, *d;
+
+	task(a, py(1, READER, 0), 0xa0, 0x1000);
+	task(a, py(2, 0xa0, 0x1000), 0xb0, 0x2000);
+	copy(a, py(2, 0xa0, 0x1000), 0xc0);
+	c = tx(a, 0, py(3, 0xb0, 0x2000));
+	d = tx(a, 1, py(3, 0xc0, 0));
+	end(a, c, py(4, READER, 0));
+	end(a, d, py(4, READER, 0));
+	end(a, x, py(5, 0xa0, 0x1000));
+	sim_settle(&a->sim);
+	assert_root(c);
+	assert_root(d);
+}
+
+/* A `def` endpoint: a copy of the handler's context in a worker thread; inferred. */
+static void py_blocking_handler(void **state)
+{
+	struct app *a = *state;
+	struct who w = {.pid = APP, .tid = 150, .kind = CLEW_CTX_PYTHON, .ctx = 0xb0};
+	struct sim_ex *x, *c, *open, *late;
+
+	x = rx(a, 0, py(1, READER, 0));
+	task(a, py(1, READER, 0), 0xa0, 0x1000);
+	copy(a, py(2, 0xa0, 0x1000), 0xb0);
+	c = tx(a, 0, w);
+	end(a, c, w);
+	open = tx(a, 1, w); /* not finished when the answer goes out: nobody waited for it */
+	end(a, x, py(3, 0xa0, 0x1000));
+	end(a, open, w);
+	late = tx(a, 0, w);
+	end(a, late, w);
+	sim_settle(&a->sim);
+	assert_parent(c, x, CLEW_LINK_INFERRED, "context-copy");
+	assert_root(open);
+	assert_root(late);
+	a->sim.cfg.correlate.exact_only = true;
+	x = rx(a, 0, py(5, READER, 0));
+	task(a, py(5, READER, 0), 0xa0, 0x1000);
+	copy(a, py(6, 0xa0, 0x1000), 0xb0);
+	c = tx(a, 0, w);
+	end(a, c, w);
+	end(a, x, py(7, 0xa0, 0x1000));
+	sim_settle(&a->sim);
+	assert_root(c);
+}
+
+/* A callback that was scheduled while the request was read. */
+static void py_copy_in_window(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x = rx(a, 0, py(1, READER, 0)), *c;
+
+	copy(a, py(1, READER, 0), 0xa0);
+	c = tx(a, 0, py(2, 0xa0, 0));
+	end(a, c, py(3, READER, 0));
+	end(a, x, py(4, 0xa0, 0));
+	sim_settle(&a->sim);
+	assert_parent(c, x, CLEW_LINK_EXACT, "context-copy");
+}
+
+/* The edge was missed; the context that answers was born after the request. */
+static void py_responder(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x = rx(a, 0, py(1, READER, 0)), *c, *after;
+
+	task(a, py(2, 0x55, 0), 0xa0, 0x1000);
+	c = tx(a, 0, py(3, 0xa0, 0x1000));
+	end(a, c, py(4, READER, 0));
+	end(a, x, py(5, 0xa0, 0x1000));
+	assert_int_equal(c->released, 0);
+	after = tx(a, 1, py(6, 0xa0, 0x1000));
+	end(a, after, py(7, READER, 0));
+	sim_settle(&a->sim);
+	assert_parent(c, x, CLEW_LINK_EXACT, "responder");
+	assert_root(after);
+}
+
+/* A worker that answers for two: what it did before its first answer proves nothing either. */
+static void py_responder_shared(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x0 = rx(a, 0, py(1, READER, 0)), *x1 = rx(a, 1, py(1, READER, 0)), *c0, *c1;
+
+	task(a, py(2, 0x55, 0), 0xa0, 0x1000);
+	c1 = tx(a, 1, py(3, 0xa0, 0x1000));
+	c0 = tx(a, 0, py(3, 0xa0, 0x1000));
+	end(a, c0, py(4, READER, 0));
+	end(a, c1, py(4, READER, 0));
+	end(a, x0, py(5, 0xa0, 0x1000));
+	end(a, x1, py(6, 0xa0, 0x1000));
+	sim_settle(&a->sim);
+	assert_root(c0);
+	assert_root(c1);
+}
+
+/* aiohttp: a task per connection, older than its requests. */
+static void py_owner(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x, *c, *early = tx(a, 2, py(1, 0xa0, 0x1000));
+	int i;
+
+	end(a, early, py(2, READER, 0));
+	for (i = 0; i < 3; i++) {
+		x = rx(a, 0, py(3, READER, 0));
+		c = tx(a, 0, py(4, 0xa0, 0x1000));
+		end(a, c, py(5, READER, 0));
+		end(a, x, py(6, 0xa0, 0x1000));
+		/* the first waits for a contradiction, later ones for their answer only */
+		assert_int_equal(c->released, i > 0 && x->released);
+		sim_settle(&a->sim);
+		assert_parent(c, x, CLEW_LINK_EXACT, "connection-owner");
+	}
+	assert_root(early);
+	/* the next connection: reset */
+	sim_closed(&a->sim, &a->in[0].s, CLEW_CLOSE_GONE);
+	x = rx(a, 1, py(7, READER, 0));
+	c = tx(a, 0, py(8, 0xa0, 0x1000));
+	end(a, c, py(9, READER, 0));
+	end(a, x, py(10, 0xa0, 0x1000));
+	sim_settle(&a->sim);
+	assert_parent(c, x, CLEW_LINK_EXACT, "connection-owner");
+}
+
+/*
+ * Copies are not reported, so the context that wrote and the one that answers may be two that
+ * had the same address: only a live Task, the same both times, says that they are not.
+ */
+static void py_owner_recycled(void **state)
+{
+	struct app *a = *state;
+	struct who w = {.pid = APP, .tid = 150, .kind = CLEW_CTX_PYTHON, .ctx = 0xa0};
+	struct sim_ex *x = rx(a, 0, py(1, READER, 0)), *c, *d;
+
+	c = tx(a, 0, w); /* a worker thread's copy, gone when this is answered */
+	end(a, c, w);
+	d = tx(a, 1, py(2, 0xa0, 0x1000));
+	end(a, d, py(3, READER, 0));
+	end(a, x, py(4, 0xa0, 0x1000));
+	sim_settle(&a->sim);
+	assert_root(c);
+	assert_parent(d, x, CLEW_LINK_EXACT, "connection-owner");
+	x = rx(a, 0, py(5, READER, 0));
+	c = tx(a, 0, w);
+	end(a, c, w);
+	end(a, x, py(6, 0xa0, 0x1000));
+	sim_settle(&a->sim);
+	assert_root(c);
+}
+
+/* A queue's consumer answers on two connections: it owns neither, from the start. */
+static void py_owner_shared(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x0 = rx(a, 0, py(1, READER, 0)), *x1 = rx(a, 1, py(1, READER, 0)), *c[3];
+	int i;
+
+	c[0] = tx(a, 0, py(2, 0xa0, 0x1000));
+	c[1] = tx(a, 1, py(2, 0xa0, 0x1000));
+	end(a, x0, py(3, 0xa0, 0x1000));
+	c[2] = tx(a, 2, py(3, 0xa0, 0x1000));
+	end(a, x1, py(4, 0xa0, 0x1000));
+	for (i = 0; i < 3; i++)
+		end(a, c[i], py(5, READER, 0));
+	sim_settle(&a->sim);
+	for (i = 0; i < 3; i++)
+		assert_root(c[i]);
+}
+
+/* An owner's connection has its next request while another context answers it. */
+static void py_owner_not_responder(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x, *c;
+
+	x = rx(a, 0, py(1, READER, 0));
+	end(a, x, py(2, 0xa0, 0x1000));
+	x = rx(a, 0, py(3, READER, 0));
+	c = tx(a, 0, py(4, 0xa0, 0x1000)); /* busy with another connection's request */
+	end(a, c, py(5, READER, 0));
+	end(a, x, py(6, 0xb0, 0x2000));
+	sim_settle(&a->sim);
+	assert_root(c);
+}
+
+/* A handler that works on after its answer, while the next request is read already. */
+static void py_owner_works_on(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x, *c;
+	int i;
+
+	x = rx(a, 0, py(1, READER, 0));
+	end(a, x, py(2, 0xa0, 0x1000));
+	x = rx(a, 0, py(3, READER, 0));
+	end(a, x, py(4, 0xa0, 0x1000));
+	c = tx(a, 0, py(5, 0xa0, 0x1000));
+	end(a, c, py(6, READER, 0));
+	for (i = 0; i < 2; i++) {
+		x = rx(a, 0, py(7, READER, 0));
+		c = tx(a, 0, py(8, 0xa0, 0x1000));
+		end(a, c, py(9, READER, 0));
+		end(a, x, py(10, 0xa0, 0x1000));
+		sim_settle(&a->sim);
+		assert_root(c);
+	}
+}
+
+/* Pipelining: what is made while two requests wait on one connection could be either's. */
+static void py_pipelined(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x0 = rx(a, 0, py(1, READER, 0)), *x1 = rx(a, 0, py(1, READER, 0)), *c0, *c1;
+
+	task(a, py(1, READER, 0), 0xa0, 0x1000);
+	c0 = tx(a, 0, py(2, 0xa0, 0x1000));
+	end(a, c0, py(3, READER, 0));
+	end(a, x0, py(4, 0xa0, 0x1000));
+	/* the handler of the first starts that of the second */
+	task(a, py(4, 0xa0, 0x1000), 0xb0, 0x2000);
+	c1 = tx(a, 1, py(5, 0xb0, 0x2000));
+	end(a, c1, py(6, READER, 0));
+	end(a, x1, py(7, 0xb0, 0x2000));
+	sim_settle(&a->sim);
+	assert_parent(c0, x0, CLEW_LINK_EXACT, "responder");
+	assert_parent(c1, x1, CLEW_LINK_EXACT, "responder");
+}
+
+/* A library that queues inside writes the next request from the callback that freed it. */
+static void py_queued_write(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x = rx(a, 0, py(1, READER, 0)), *c, *d, *e;
+
+	task(a, py(1, READER, 0), 0xa0, 0x1000);
+	c = tx(a, 0, py(2, 0xa0, 0x1000));
+	end(a, c, py(3, READER, 0));
+	d = tx(a, 0, py(3, 0xa0, 0x1000)); /* same turn, same connection */
+	end(a, d, py(4, READER, 0));
+	e = tx(a, 0, py(5, 0xa0, 0x1000)); /* woken, so in another turn */
+	end(a, e, py(6, READER, 0));
+	end(a, x, py(7, 0xa0, 0x1000));
+	sim_settle(&a->sim);
+	assert_parent(c, x, CLEW_LINK_EXACT, "task");
+	assert_root(d);
+	assert_parent(e, x, CLEW_LINK_EXACT, "task");
+}
+
+/* Work after the answer is believed only if no record was lost meanwhile. */
+static void py_late_and_loss(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x, *late;
+	int loss;
+
+	for (loss = 0; loss < 2; loss++) {
+		x = rx(a, 0, py(1, READER, 0));
+		task(a, py(1, READER, 0), 0xa0, 0x1000);
+		end(a, x, py(2, 0xa0, 0x1000));
+		late = tx(a, 0, py(3, 0xa0, 0x1000));
+		end(a, late, py(4, READER, 0));
+		assert_int_equal(late->released, 0);
+		if (loss)
+			sim_lost(&a->sim, 3);
+		sim_settle(&a->sim);
+		if (loss)
+			assert_root(late);
+		else
+			assert_parent(late, x, CLEW_LINK_EXACT, "task");
+	}
+}
+
+static void py_exec_forgets(void **state)
+{
+	struct app *a = *state;
+	struct who w = {.pid = APP, .tid = APP};
+	struct clew_proc_event ev = {.other = 0};
+	struct sim_ex *x = rx(a, 0, py(1, READER, 0)), *c;
+
+	task(a, py(1, READER, 0), 0xa0, 0x1000);
+	ev.h = sim_head(&a->sim, CLEW_EV_EXEC, sizeof(ev), &w);
+	clew_correlate__event(a->sim.co, &ev.h);
+	c = tx(a, 0, py(2, 0xa0, 0x1000));
+	end(a, c, py(3, READER, 0));
+	end(a, x, py(4, 0xf0, 0));
+	sim_settle(&a->sim);
+	assert_root(c);
+}
+
+/* ---- Go ---- */
+
+static void serve(struct app *a, uint64_t goid, uint64_t ctx)
+{
+	struct who w = go(goid);
+
+	sim_go(&a->sim, CLEW_EDGE_GO_SERVE, &w, 0, ctx, 0);
+}
+
+static void roundtrip(struct app *a, int conn, uint64_t goid, uint64_t c0, uint64_t c1)
+{
+	struct who w = go(goid);
+
+	sim_go(&a->sim, CLEW_EDGE_GO_ROUNDTRIP, &w, a->out[conn].c.id, c0, c1);
+}
+
+/* Own goroutine, and a child goroutine that passes the context on. */
+static void go_links(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x0 = rx(a, 0, go(5)), *x1 = rx(a, 1, go(6)), *c[4];
+	int i;
+
+	serve(a, 5, 0xc5);
+	serve(a, 6, 0xc6);
+	roundtrip(a, 0, 5, 0xbb, 0);
+	roundtrip(a, 1, 6, 0xd6, 0xc6);
+	roundtrip(a, 2, 77, 0xd5, 0xc5);
+	roundtrip(a, 3, 78, 0xbb, 0);
+	for (i = 0; i < 4; i++)
+		c[i] = tx(a, i, go(900 + (uint64_t)i));
+	for (i = 0; i < 4; i++)
+		end(a, c[i], go(910));
+	end(a, x1, go(6));
+	end(a, x0, go(5));
+	sim_settle(&a->sim);
+	assert_parent(c[0], x0, CLEW_LINK_EXACT, "goroutine");
+	assert_parent(c[1], x1, CLEW_LINK_EXACT, "context");
+	assert_parent(c[2], x0, CLEW_LINK_EXACT, "context");
+	assert_root(c[3]); /* a pool without context: honestly unknown */
+}
+
+/* The goroutine and the context name two requests. */
+static void go_conflict(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x0 = rx(a, 0, go(5)), *x1 = rx(a, 1, go(6)), *c, *d;
+
+	serve(a, 5, 0xc5);
+	serve(a, 6, 0xc6);
+	roundtrip(a, 0, 5, 0xc6, 0);
+	c = tx(a, 0, go(900));
+	roundtrip(a, 1, 9, 0xc5, 0xc6);
+	d = tx(a, 1, go(901));
+	end(a, c, go(910));
+	end(a, d, go(911));
+	end(a, x1, go(6));
+	end(a, x0, go(5));
+	sim_settle(&a->sim);
+	assert_root(c);
+	assert_root(d);
+	assert_int_equal(clew_correlate__stats(a->sim.co)->conflicts, 2);
+}
+
+/* fasthttp: no roundTrip, no ServeHTTP; its own goroutine writes. */
+static void go_without_probes(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x = rx(a, 0, go(5)), *c = tx(a, 0, go(5)), *d;
+
+	end(a, c, go(5));
+	/* net/http's writer never counts, whatever request it may once have read */
+	roundtrip(a, 1, 5, 0, 0);
+	d = tx(a, 1, go(800));
+	end(a, d, go(801));
+	end(a, x, go(5));
+	sim_settle(&a->sim);
+	assert_parent(c, x, CLEW_LINK_EXACT, "goroutine");
+	assert_parent(d, x, CLEW_LINK_EXACT, "goroutine");
+	x = rx(a, 1, go(800));
+	d = tx(a, 1, go(800));
+	end(a, d, go(801));
+	end(a, x, go(800));
+	sim_settle(&a->sim);
+	assert_root(d);
+}
+
+/* The request context's address after its request: recycled or not, never exact. */
+static void go_context_addresses(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x = rx(a, 0, go(5)), *c, *d, *e, *y;
+
+	serve(a, 5, 0xc5);
+	end(a, x, go(5));
+	roundtrip(a, 0, 50, 0xc5, 0);
+	c = tx(a, 0, go(900));
+	end(a, c, go(901));
+	sim_settle(&a->sim);
+	assert_parent(c, x, CLEW_LINK_INFERRED, "context");
+	/* two seconds later it means nothing */
+	roundtrip(a, 0, 50, 0xc5, 0);
+	d = tx(a, 0, go(900));
+	end(a, d, go(901));
+	/* the next ServeHTTP of the goroutine drops the last one's, and rebinds an address */
+	y = rx(a, 0, go(5));
+	serve(a, 5, 0xc7);
+	roundtrip(a, 1, 50, 0xc5, 0);
+	e = tx(a, 1, go(902));
+	end(a, e, go(901));
+	end(a, y, go(5));
+	sim_settle(&a->sim);
+	assert_root(d);
+	assert_root(e);
+	x = rx(a, 1, go(6));
+	serve(a, 6, 0xc7);
+	roundtrip(a, 1, 50, 0xc7, 0);
+	e = tx(a, 1, go(902));
+	end(a, e, go(901));
+	end(a, x, go(6));
+	sim_settle(&a->sim);
+	assert_parent(e, x, CLEW_LINK_EXACT, "context");
+}
+
+/* After the answer the goroutine is still at it, until it reads on. */
+static void go_after_response(void **state)
+{
+	struct app *a = *state;
+	struct who w = go(5);
+	struct sim_ex *x = rx(a, 0, go(5)), *c, *d;
+
+	serve(a, 5, 0xc5);
+	end(a, x, go(5));
+	roundtrip(a, 0, 5, 0xbb, 0);
+	c = tx(a, 0, go(900));
+	end(a, c, go(901));
+	sim_settle(&a->sim);
+	assert_parent(c, x, CLEW_LINK_EXACT, "goroutine");
+	sim_segment(&a->sim, &a->in[0].s, &w, CLEW_RECV, 1, 1);
+	roundtrip(a, 0, 5, 0xbb, 0);
+	d = tx(a, 0, go(900));
+	end(a, d, go(901));
+	sim_settle(&a->sim);
+	assert_root(d);
+}
+
+/* Between the read of the next request and ServeHTTP the old handler may still run. */
+static void go_next_request(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x = rx(a, 0, go(5)), *y, *c, *d;
+
+	serve(a, 5, 0xc5);
+	sim_response(&a->sim, x,
+		     &(struct who){.pid = APP, .tid = 1, .kind = CLEW_CTX_GO, .ctx = 5});
+	y = rx(a, 0, go(5));
+	roundtrip(a, 0, 5, 0xbb, 0);
+	c = tx(a, 0, go(900));
+	end(a, c, go(901));
+	sim_done(&a->sim, x);
+	serve(a, 5, 0xd5);
+	roundtrip(a, 1, 5, 0xbb, 0);
+	d = tx(a, 1, go(902));
+	end(a, d, go(901));
+	end(a, y, go(5));
+	sim_settle(&a->sim);
+	assert_root(c);
+	assert_parent(d, y, CLEW_LINK_EXACT, "goroutine");
+}
+
+/* ServeHTTP for a request that was not seen: its context must not find an older request. */
+static void go_unseen_request(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x = rx(a, 0, go(5)), *c, *d;
+
+	serve(a, 5, 0xc5);
+	end(a, x, go(5));
+	serve(a, 5, 0xc5);
+	roundtrip(a, 0, 5, 0xc5, 0);
+	c = tx(a, 0, go(900));
+	roundtrip(a, 1, 50, 0xc5, 0);
+	d = tx(a, 1, go(900));
+	end(a, c, go(901));
+	end(a, d, go(901));
+	sim_settle(&a->sim);
+	assert_root(c);
+	assert_root(d);
+}
+
+/* What roundTrip said is for the very next byte of the connection, or for nothing. */
+static void go_stale_pend(void **state)
+{
+	struct app *a = *state;
+	struct who w = go(901);
+	struct sim_ex *x = rx(a, 0, go(5)), *c0, *c1, *c2;
+
+	serve(a, 5, 0xc5);
+	roundtrip(a, 0, 5, 0, 0);
+	c0 = tx(a, 0, go(900));
+	end(a, c0, go(901));
+	roundtrip(a, 0, 5, 0, 0);
+	a->out[0].c2s += 100; /* this request's record was lost */
+	c1 = tx(a, 0, go(900));
+	end(a, c1, go(901));
+	roundtrip(a, 0, 5, 0, 0);
+	sim_segment(&a->sim, &a->out[0].c, &w, CLEW_RECV, 1, 10);
+	c2 = tx(a, 0, go(900));
+	end(a, c2, go(901));
+	end(a, x, go(5));
+	sim_settle(&a->sim);
+	assert_parent(c0, x, CLEW_LINK_EXACT, "goroutine");
+	assert_root(c1);
+	assert_root(c2);
+}
+
+static void go_pipelined(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x0 = rx(a, 0, go(5)), *x1 = rx(a, 0, go(5)), *c;
+
+	serve(a, 5, 0xc5);
+	end(a, x0, go(5));
+	serve(a, 5, 0xc6);
+	roundtrip(a, 0, 5, 0xc6, 0);
+	c = tx(a, 0, go(900));
+	end(a, c, go(901));
+	end(a, x1, go(5));
+	sim_settle(&a->sim);
+	assert_parent(c, x1, CLEW_LINK_EXACT, "context");
+}
+
+/* ---- nginx ---- */
+
+static struct who ngx(uint64_t downstream)
+{
+	return (struct who){.pid = APP,
+			    .tid = APP,
+			    .kind = CLEW_CTX_NGINX,
+			    .flags = CLEW_SEG_LOOP,
+			    .ref = downstream};
+}
+
+static void nginx_links(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x0 = rx(a, 0, ngx(0)), *x1 = rx(a, 1, ngx(0)), *c0, *c1, *none, *mirror,
+		      *other;
+
+	c0 = tx(a, 0, ngx(a->in[0].s.id));
+	c1 = tx(a, 1, ngx(a->in[1].s.id));
+	none = tx(a, 2, ngx(0)); /* the last head that this worker read proves nothing */
+	end(a, c1, ngx(0));
+	end(a, c0, ngx(0));
+	end(a, none, ngx(0));
+	end(a, x1, ngx(0));
+	end(a, x0, ngx(0));
+	mirror = tx(a, 0, ngx(a->in[1].s.id));
+	end(a, mirror, ngx(0));
+	other = tx(a, 0, ngx(4711));
+	end(a, other, ngx(0));
+	sim_settle(&a->sim);
+	assert_parent(c0, x0, CLEW_LINK_EXACT, "nginx-request");
+	assert_parent(c1, x1, CLEW_LINK_EXACT, "nginx-request");
+	assert_parent(mirror, x1, CLEW_LINK_EXACT, "nginx-request");
+	assert_root(none);
+	assert_root(other);
+}
+
+static void nginx_pipelined(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x0 = rx(a, 0, ngx(0)), *x1 = rx(a, 0, ngx(0)), *c0, *c1;
+
+	c0 = tx(a, 0, ngx(a->in[0].s.id));
+	end(a, c0, ngx(0));
+	end(a, x0, ngx(0));
+	c1 = tx(a, 0, ngx(a->in[0].s.id));
+	end(a, c1, ngx(0));
+	end(a, x1, ngx(0));
+	sim_settle(&a->sim);
+	assert_parent(c0, x0, CLEW_LINK_EXACT, "nginx-request");
+	assert_parent(c1, x1, CLEW_LINK_EXACT, "nginx-request");
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(thread_links),
+		T(thread_slow_handler),
+		T(thread_of_a_loop),
+		T(thread_multiplexes),
+		T(thread_staged_pool),
+		T(thread_other_runtimes),
+		T(no_context_no_link),
+		T(python_sync_thread),
+		T(py_task),
+		T(py_second_child),
+		T(py_answers_elsewhere),
+		T(py_unbound_is_nobodys),
+		T(py_window_closes),
+		T(py_recycled),
+		T(py_child_tasks),
+		T(py_blocking_handler),
+		T(py_copy_in_window),
+		T(py_responder),
+		T(py_responder_shared),
+		T(py_owner),
+		T(py_owner_recycled),
+		T(py_owner_shared),
+		T(py_owner_not_responder),
+		T(py_owner_works_on),
+		T(py_pipelined),
+		T(py_queued_write),
+		T(py_late_and_loss),
+		T(py_exec_forgets),
+		T(go_links),
+		T(go_conflict),
+		T(go_without_probes),
+		T(go_context_addresses),
+		T(go_after_response),
+		T(go_next_request),
+		T(go_unseen_request),
+		T(go_stale_pend),
+		T(go_pipelined),
+		T(nginx_links),
+		T(nginx_pipelined),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

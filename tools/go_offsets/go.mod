@@ -1,0 +1,3 @@
+module go_offsets
+
+go 1.21

@@ -5,12 +5,6 @@
  */
 #include "lib/conn.bpf.h"
 
-#define CLEW_TCP_CLOSE 7
-#define CLEW_TCP_SYN_SENT 2
-#define CLEW_TCP_FIN_WAIT1 4
-#define CLEW_TCP_LAST_ACK 9
-#define CLEW_TCP_LISTEN 10
-
 static __always_inline void proc_emit(__u8 type, __u32 pid, __u32 other, const char *path)
 {
 	struct clew_proc_event *e = RESERVE(struct clew_proc_event);

@@ -13,24 +13,6 @@
 
 #define DRAIN_MS 30000
 
-/* The recording is the first argument that is no option; the rest is as for run. */
-static char *take_file(int *argc, char **argv)
-{
-	for (int i = 1; i < *argc; i++) {
-		char *file = argv[i];
-
-		if (file[0] == '-')
-			continue;
-		if (i > 1 && argv[i - 1][0] == '-' && argv[i - 1][1] == '-' &&
-		    !strchr(argv[i - 1], '='))
-			continue; /* the value of an option */
-		memmove(&argv[i], &argv[i + 1], (size_t)(*argc - i) * sizeof(*argv));
-		(*argc)--;
-		return file;
-	}
-	return NULL;
-}
-
 static int replay(const struct clew_config *cfg, const char *file, char *errbuf, size_t n)
 {
 	struct clew_ledger ledger;
@@ -62,25 +44,25 @@ static int replay(const struct clew_config *cfg, const char *file, char *errbuf,
 
 int cmd_replay(int argc, char **argv)
 {
-	char *file = take_file(&argc, argv), errbuf[512] = "";
+	char errbuf[512] = "";
 	struct clew_config *cfg;
-	int err = clew_config__load(argc - 1, argv + 1, "replay", &cfg, errbuf, sizeof(errbuf));
+	int err = clew_config__load(argc - 1, argv + 1, argv[0], &cfg, errbuf, sizeof(errbuf));
 
 	if (err == 1)
 		return 0;
-	if (!err && !file) {
-		clew_config__free(cfg);
-		snprintf(errbuf, sizeof(errbuf), "replay: name the recording: clew replay FILE");
-		err = -EINVAL;
-		fprintf(stderr, "clew: %s\n", errbuf);
-		return 2;
-	}
 	if (err) {
 		fprintf(stderr, "clew: %s\n", errbuf);
 		return err == -EINVAL ? 2 : 1;
 	}
+	if (!cfg->replay_path) {
+		fprintf(stderr, "clew: replay: name the recording: clew replay FILE\n");
+		clew_config__free(cfg);
+		return 2;
+	}
 	clew_log__set_level(cfg->log_level);
-	err = replay(cfg, file, errbuf, sizeof(errbuf));
+	for (uint32_t i = 0; i < cfg->warnings.n; i++)
+		clew_log(CLEW_LOG_WARN, "%s", cfg->warnings.v[i]);
+	err = replay(cfg, cfg->replay_path, errbuf, sizeof(errbuf));
 	if (err)
 		fprintf(stderr, "clew: %s\n", errbuf[0] ? errbuf : strerror(-err));
 	clew_config__free(cfg);

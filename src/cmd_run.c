@@ -295,6 +295,8 @@ int cmd_run(int argc, char **argv)
 		return err == -EINVAL ? 2 : 1;
 	}
 	clew_log__set_level(run.cfg->log_level);
+	for (uint32_t i = 0; i < run.cfg->warnings.n; i++)
+		clew_log(CLEW_LOG_WARN, "%s", run.cfg->warnings.v[i]);
 	if (!run.cfg->enabled) {
 		clew_log(CLEW_LOG_INFO, "switched off by the configuration (enabled: false)");
 		clew_config__free(run.cfg);

@@ -74,7 +74,7 @@ static void keep_or_drop(struct clew_pipeline *p, struct clew_span *span,
 		return;
 	}
 	span->flags |= CLEW_SPAN_FLAG_SAMPLED;
-	if (!span->trace_state.n && p->sampler.tracestate[0])
+	if (!place->adopted && p->sampler.tracestate[0])
 		span->trace_state = clew_str__lit(p->sampler.tracestate);
 	p->batch[p->nr_batch++] = span;
 	if (p->nr_batch == BATCH)
@@ -340,7 +340,7 @@ struct clew_pipeline *clew_pipeline__new(const struct clew_config *cfg, struct c
 	p->recorder = rec;
 	if (source)
 		p->source = *source;
-	clew_sampler__init(&p->sampler, cfg->sample_rate);
+	clew_sampler__init(&p->sampler, cfg->sample_rate, cfg->sample_parent);
 	p->enrich = clew_enrich__new(cfg);
 	p->correlate = clew_correlate__new(cfg, &placed);
 	p->conns = clew_conns__new(cfg, ledger, &exchanges);

@@ -137,7 +137,7 @@ struct socket {
 	struct sock *sk;
 };
 struct tcp_sock {
-	u32 copied_seq, write_seq;
+	u32 copied_seq, rcv_nxt, write_seq;
 };
 struct unix_sock {
 	struct sock *peer;

@@ -246,6 +246,7 @@ static __always_inline __u32 stream_pos(struct clew_kconn *c, const struct io *i
 {
 	struct tcp_sock *tp = (void *)sk;
 	__u32 after;
+	__u8 state;
 
 	if (c->family == CLEW_AF_UNIX) {
 		__u32 at = c->upos[io->dir & 1];
@@ -253,7 +254,14 @@ static __always_inline __u32 stream_pos(struct clew_kconn *c, const struct io *i
 		c->upos[io->dir & 1] = at + io->ret;
 		return at;
 	}
-	after = io->dir == CLEW_SEND ? BPF_CORE_READ(tp, write_seq) : BPF_CORE_READ(tp, copied_seq);
+	if (io->dir == CLEW_SEND)
+		return BPF_CORE_READ(tp, write_seq) - io->ret;
+	after = BPF_CORE_READ(tp, copied_seq);
+	/* a read that went on to the peer's FIN has counted that too (tcp_recvmsg_locked) */
+	state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	if (state >= CLEW_TCP_TIME_WAIT && state != CLEW_TCP_LISTEN &&
+	    after == BPF_CORE_READ(tp, rcv_nxt))
+		after--;
 	return after - io->ret;
 }
 

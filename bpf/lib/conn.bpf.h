@@ -11,6 +11,17 @@
 #define CLEW_SOCK_STREAM 1
 #define CLEW_IPPROTO_TCP 6
 
+enum { /* include/net/tcp_states.h; from TIME_WAIT on the peer's FIN may have come */
+	CLEW_TCP_SYN_SENT = 2,
+	CLEW_TCP_FIN_WAIT1 = 4,
+	CLEW_TCP_TIME_WAIT = 6,
+	CLEW_TCP_CLOSE = 7,
+	CLEW_TCP_CLOSE_WAIT = 8,
+	CLEW_TCP_LAST_ACK = 9,
+	CLEW_TCP_LISTEN = 10,
+	CLEW_TCP_CLOSING = 11,
+};
+
 /* Unique for the life of the agent: the socket's address and the moment it was met, mixed. */
 static __always_inline __u64 conn_make_id(__u64 sk)
 {

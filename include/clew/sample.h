@@ -15,9 +15,10 @@
 struct clew_sampler {
 	uint64_t threshold;  /* T; 1 << 56: nothing is kept */
 	char tracestate[24]; /* "ot=th:<hex, no trailing zeros>"; empty when all are kept */
+	bool parent_based;
 };
 
-void clew_sampler__init(struct clew_sampler *s, double rate);
+void clew_sampler__init(struct clew_sampler *s, double rate, bool parent_based);
 bool clew_sampler__keep(const struct clew_sampler *s, const struct clew_placement *place);
 
 #endif

@@ -139,6 +139,11 @@ static void upgrade(struct http1 *h)
  */
 static void flip(struct http1 *h)
 {
+	if (h->resp.state == HTTP1_HEAD && h->resp.unasked) {
+		enter(&h->resp, HTTP1_HUNT);
+		http1_pair__unasked(h, h->resp.last_ts);
+		return;
+	}
 	if (h->resp.state != HTTP1_BODY || (h->resp.framing != HTTP1_LOST && !h->orphan))
 		return;
 	end_response(h, CLEW_INC_RESPONSE_BODY, HTTP1_HUNT);
@@ -352,8 +357,12 @@ static void step_start(struct http1 *h, struct http1_dir *d, struct cursor *c)
 		if (!d->guess)
 			flip(h);
 		http1_pair__request_begins(h);
-	} else if (!http1_pair__waiting(h)) {
-		request_cut_short(h);
+	} else {
+		if (!http1_pair__waiting(h))
+			request_cut_short(h);
+		d->unasked = !http1_pair__waiting(h);
+		if (d->unasked && h->soft)
+			http1_pair__doubt(h, CLEW_XDROP_GAP);
 	}
 	rc = http1_head__parse(p, n, d == &h->resp, false, &msg);
 	first = feed_at(c);

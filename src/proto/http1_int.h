@@ -122,6 +122,7 @@ struct http1_dir {
 	uint8_t chunked; /* framing was HTTP1_CHUNKED before it was LOST */
 	uint8_t lost;	 /* framing was lost because events were */
 	uint8_t guess;	 /* this head was found by hunting */
+	uint8_t unasked; /* when this response began, no request waited for one */
 	uint8_t eof;
 	uint8_t tail_n;
 	uint8_t tail[HTTP1_TAIL]; /* last bytes seen, in HTTP1_LOST */
@@ -196,6 +197,8 @@ void http1_pair__request_end(struct http1 *h, uint64_t ts, uint16_t incomplete);
 uint32_t http1_pair__response(struct http1 *h, const struct http1_msg *msg,
 			      const struct clew_feed *first, uint16_t incomplete);
 void http1_pair__response_end(struct http1 *h, uint64_t ts, uint16_t incomplete);
+/* A response that answers no known request was here (rule 6). */
+void http1_pair__unasked(struct http1 *h, uint64_t ts);
 /* Later requests can no longer be paired; those that are queued can. */
 void http1_pair__doubt(struct http1 *h, enum clew_exchange_drop why);
 /* Of the queued requests only one whose response has begun is still certain. */

@@ -416,7 +416,7 @@ uint32_t http1_pair__response(struct http1 *h, const struct http1_msg *msg,
 
 	h->seen = 1;
 	h->junk = 0;
-	if (!front || front->flags & HTTP1_RESP) {
+	if (!front || front->flags & HTTP1_RESP || h->resp.unasked) {
 		h->orphan = 1;
 		h->crossed = h->req.state == HTTP1_HEAD;
 		return h->doubt && h->probe == 1 && !h->probe_answers ? h->probe_flags : 0;
@@ -451,6 +451,18 @@ static void note_overlap(struct http1 *h, uint16_t incomplete)
 	}
 }
 
+void http1_pair__unasked(struct http1 *h, uint64_t ts)
+{
+	if (h->doubt) {
+		h->probe_bad = 1;
+		return;
+	}
+	h->suspect = 1;
+	h->orphan_ts = ts;
+	if (h->soft)
+		http1_pair__doubt(h, CLEW_XDROP_GAP);
+}
+
 void http1_pair__response_end(struct http1 *h, uint64_t ts, uint16_t incomplete)
 {
 	struct http1_slot *front;
@@ -465,10 +477,7 @@ void http1_pair__response_end(struct http1 *h, uint64_t ts, uint16_t incomplete)
 				h->probe_bad = 1;
 			return;
 		}
-		h->suspect = 1;
-		h->orphan_ts = ts;
-		if (h->soft)
-			http1_pair__doubt(h, CLEW_XDROP_GAP);
+		http1_pair__unasked(h, ts);
 		return;
 	}
 	front = h->count ? slot(h, 0) : NULL;

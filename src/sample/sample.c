@@ -8,12 +8,13 @@
 
 #define RANDOM_BITS 56
 
-void clew_sampler__init(struct clew_sampler *s, double rate)
+void clew_sampler__init(struct clew_sampler *s, double rate, bool parent_based)
 {
 	char hex[16];
 	int n;
 
 	memset(s, 0, sizeof(*s));
+	s->parent_based = parent_based;
 	if (!(rate > 0))
 		rate = 0;
 	if (rate > 1)
@@ -31,7 +32,7 @@ bool clew_sampler__keep(const struct clew_sampler *s, const struct clew_placemen
 {
 	uint64_t r = 0;
 
-	if (place->adopted)
+	if (place->adopted && s->parent_based)
 		return place->sampled;
 	for (int i = 9; i < 16; i++)
 		r = r << 8 | place->trace_id[i];

@@ -269,6 +269,28 @@ static void add_outcome(struct clew_span *s, const struct clew_exchange *ex)
 	s->status = CLEW_STATUS_ERROR;
 }
 
+/* Which parts were not seen: a comma-separated list. */
+static void add_incomplete(struct clew_span *s, unsigned int bits)
+{
+	static const char *const names[] = {"request_head",  "request_body", "response_head",
+					    "response_body", "aborted",	     "no_response",
+					    "gap"};
+	char list[96];
+	size_t n = 0;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		size_t len = strlen(names[i]);
+
+		if (!(bits & (1U << i)) || n + len + 1 > sizeof(list))
+			continue;
+		if (n)
+			list[n++] = ',';
+		memcpy(list + n, names[i], len);
+		n += len;
+	}
+	clew_span__str(s, "clew.missing", list, n);
+}
+
 static void add_facts(struct clew_span *s, const struct clew_exchange *ex,
 		      const struct clew_placement *place)
 {
@@ -288,6 +310,8 @@ static void add_facts(struct clew_span *s, const struct clew_exchange *ex,
 	if (place->evidence)
 		clew_span__lit(s, "clew.link.evidence", place->evidence);
 	clew_span__bool(s, "clew.complete", !ex->incomplete);
+	if (ex->incomplete)
+		add_incomplete(s, ex->incomplete);
 }
 
 static void set_identity(struct clew_span *s, const struct clew_wall *wall,

@@ -274,7 +274,9 @@ static void self_call(void **state)
 	sim_settle(&sim);
 	assert_int_equal(s->released, 1);
 	assert_int_equal(c->released, 1);
-	assert_false(s->place.has_parent && c->place.has_parent);
+	assert_parent(s, c, CLEW_LINK_EXACT, "socket-pair");
+	assert_root(c);
+	assert_int_equal(clew_correlate__stats(sim.co)->conflicts, 1);
 	sim_free(&sim);
 }
 

@@ -38,8 +38,8 @@ SKEL := $(B)/clew.skel.h
 $(B)/bpf/%.bpf.o: bpf/%.bpf.c $(BPF_HDR)
 	$(say) BPF $<
 	@mkdir -p $(@D)
-	$(Q)$(CLANG) -target bpf -D__TARGET_ARCH_$(BPF_ARCH) -g -O2 -mcpu=v2 -Wall -Wextra -Werror \
-		-Wno-unused-parameter -idirafter /usr/include/$(shell gcc -print-multiarch) -Iinclude -Ibpf -Ivmlinux -c $< -o $@
+	$(Q)$(CLANG) -target bpf -D__TARGET_ARCH_$(BPF_ARCH) -DCLEW_OBJECT=$* -g -O2 -mcpu=v2 \
+		-Wall -Wextra -Werror -Wno-unused-parameter -idirafter /usr/include/$(shell gcc -print-multiarch) -Iinclude -Ibpf -Ivmlinux -c $< -o $@
 
 $(B)/clew.bpf.o: $(BPF_OBJ)
 	$(say) LINKBPF $@
@@ -101,7 +101,13 @@ $(B)/tests/unit/%: tests/unit/%.c $(B)/libclew.a
 	$(Q)$(CC) $(filter-out -Wmissing-prototypes,$(CFLAGS_ALL)) $(CPPFLAGS_ALL) -MMD -MP \
 		-MF $@.d -o $@ $< $(B)/libclew.a $(LIBS) -lcmocka
 
+$(B)/tests/e2e/otlp/send_spans: tests/e2e/otlp/send_spans.c $(B)/libclew.a
+	$(say) TEST $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) $(CPPFLAGS_ALL) -o $@ $< $(B)/libclew.a $(LIBS)
+
 include tests/tests.mk
+include tests/vm/vm.mk
 
 .PHONY: clean
 clean:

@@ -151,11 +151,11 @@ int BPF_KRETPROBE(clew_kr_epoll_pwait2)
 SEC("?kprobe/__x64_sys_poll")
 int BPF_KPROBE(clew_kp_poll, struct pt_regs *regs)
 {
-	return SYS_ARG2(regs) > 1 ? on_wait() : 0;
+	return BPF_CORE_READ(regs, si) > 1 ? on_wait() : 0;
 }
 
 SEC("?kprobe/__x64_sys_ppoll")
 int BPF_KPROBE(clew_kp_ppoll, struct pt_regs *regs)
 {
-	return SYS_ARG2(regs) > 1 ? on_wait() : 0;
+	return BPF_CORE_READ(regs, si) > 1 ? on_wait() : 0;
 }

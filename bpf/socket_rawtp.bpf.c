@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
 /*
- * socket_rawtp.bpf.c - attach layer 3: the raw tracepoint sys_exit, for kernels without kprobes
+ * socket_rawtp.bpf.c - attach layer 3: the raw tracepoint sys_exit, with typed arguments, for kernels without kprobes
  * and without fexit. At the exit of a call the saved user registers still hold its arguments, so
  * one hook suffices and nothing is kept per call. It does not see io_uring.
  *
@@ -144,9 +144,9 @@ static __always_inline int on_transfer(const struct clew_proc *p, struct pt_regs
 /* MSG_PEEK leaves the bytes where they are: they will be read again. */
 #define CLEW_MSG_PEEK 2
 #if defined(__TARGET_ARCH_x86)
-#define SYS_ARG4(regs) BPF_CORE_READ(regs, r10)
+#define SYS_ARG4(regs) ((regs)->r10)
 #else
-#define SYS_ARG4(regs) BPF_CORE_READ(regs, regs[3])
+#define SYS_ARG4(regs) ((regs)->regs[3])
 #endif
 
 static __always_inline bool is_peek(struct pt_regs *regs, long nr)
@@ -158,21 +158,17 @@ static __always_inline bool is_peek(struct pt_regs *regs, long nr)
 	return false;
 }
 
-SEC("?raw_tp/sys_exit")
-int clew_sys_exit(struct bpf_raw_tracepoint_args *ctx)
+SEC("?tp_btf/sys_exit")
+int BPF_PROG(clew_sys_exit, struct pt_regs *regs, long ret)
 {
-	struct pt_regs *regs = (void *)ctx->args[0];
-	long ret = ctx->args[1];
 	struct clew_proc spare, *p;
-	enum what what;
-	long nr;
+	long nr = SYS_NR(regs);
+	enum what what = what_of(nr);
 
+	if (what == W_NONE)
+		return 0;
 	p = traced(bpf_get_current_pid_tgid() >> 32, &spare);
 	if (!p)
-		return 0;
-	nr = SYS_NR(regs);
-	what = what_of(nr);
-	if (what == W_NONE)
 		return 0;
 	if (what == W_LOOP) {
 		context_loop_turn(p);

@@ -87,7 +87,7 @@ static int cmd_config__run(int argc, char **argv, bool show, bool json)
 		fprintf(stderr, "clew: %s\n", errbuf);
 		if (json && !show)
 			(void)cmd_config__json(NULL, errbuf);
-		return err == -EINVAL ? 2 : 1;
+		return clew_config__exit_code(err);
 	}
 	for (uint32_t i = 0; i < cfg->warnings.n; i++)
 		fprintf(stderr, "clew: warn: %s\n", cfg->warnings.v[i]);

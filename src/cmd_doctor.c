@@ -464,7 +464,7 @@ static int doctor__with_words(int n, char **words, bool json)
 	err = clew_config__load(n, words, "doctor", &d.cfg, errbuf, sizeof(errbuf));
 	if (err) {
 		fprintf(stderr, "clew: %s\n", errbuf);
-		return err == -EINVAL ? 2 : 1;
+		return clew_config__exit_code(err);
 	}
 	if (d.cfg->command) {
 		fprintf(stderr, "clew: --: the doctor runs no command; expected selectors\n");

@@ -52,7 +52,7 @@ int cmd_replay(int argc, char **argv)
 		return 0;
 	if (err) {
 		fprintf(stderr, "clew: %s\n", errbuf);
-		return err == -EINVAL ? 2 : 1;
+		return clew_config__exit_code(err);
 	}
 	if (!cfg->replay_path) {
 		fprintf(stderr, "clew: replay: name the recording: clew replay FILE\n");

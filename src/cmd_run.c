@@ -165,7 +165,6 @@ static void loop(struct run *run)
 
 		clew_live__poll(run->live, POLL_MS, POLL_EVENTS);
 		now = mono_ns();
-		clew_pipeline__tick(run->pipeline, now);
 		reap(run);
 		if (terminal && now > next_line) {
 			next_line = now + 1000000000ULL;
@@ -184,10 +183,11 @@ static int finish(struct run *run)
 	uint64_t now;
 	int err;
 
+	if (run->child > 0 && !run->child_ended)
+		kill(run->child, SIGTERM); /* clew started it, so clew's end is its end */
 	clew_live__stop(run->live);
 	while (clew_live__poll(run->live, 0, POLL_EVENTS) > 1 && mono_ns() < until)
 		;
-	clew_pipeline__tick(run->pipeline, mono_ns());
 	clew_pipeline__drain(run->pipeline);
 	clew_pipeline__account(run->pipeline);
 	if (run->cfg->telemetry.metrics_interval_ms)
@@ -292,7 +292,7 @@ int cmd_run(int argc, char **argv)
 		return 0;
 	if (err) {
 		fprintf(stderr, "clew: %s\n", errbuf);
-		return err == -EINVAL ? 2 : 1;
+		return clew_config__exit_code(err);
 	}
 	clew_log__set_level(run.cfg->log_level);
 	for (uint32_t i = 0; i < run.cfg->warnings.n; i++)

@@ -191,6 +191,20 @@ static void on_agent_event(struct clew_pipeline *p, const struct clew_event *ev)
 	}
 }
 
+/* Time is that of the stream: the same in a replay as it was live. */
+static void tick(struct clew_pipeline *p, uint64_t now)
+{
+	p->now = now;
+	p->next_tick = now + TICK_NS;
+	clew_correlate__tick(p->correlate, now);
+	if (now > p->next_slow_tick) {
+		p->next_slow_tick = now + SLOW_TICK_NS;
+		clew_conns__tick(p->conns, now);
+		clew_enrich__tick(p->enrich, now);
+	}
+	flush(p);
+}
+
 void clew_pipeline__feed(void *pipeline, const struct clew_event *ev)
 {
 	struct clew_pipeline *p = pipeline;
@@ -217,22 +231,7 @@ void clew_pipeline__feed(void *pipeline, const struct clew_event *ev)
 			clew_count(&p->ledger->events_dropped[drop], 1);
 	}
 	if (ev->ts > p->next_tick)
-		clew_pipeline__tick(p, ev->ts);
-}
-
-void clew_pipeline__tick(struct clew_pipeline *p, uint64_t now)
-{
-	if (now < p->now)
-		return;
-	p->now = now;
-	p->next_tick = now + TICK_NS;
-	clew_correlate__tick(p->correlate, now);
-	if (now > p->next_slow_tick) {
-		p->next_slow_tick = now + SLOW_TICK_NS;
-		clew_conns__tick(p->conns, now);
-		clew_enrich__tick(p->enrich, now);
-	}
-	flush(p);
+		tick(p, ev->ts);
 }
 
 void clew_pipeline__drain(struct clew_pipeline *p)

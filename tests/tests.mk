@@ -39,7 +39,7 @@ check-harness: apps
 	$(Q)$(PYTHON3) tests/truth/test_check.py
 	$(Q)$(PYTHON3) tests/truth/test_apps.py
 
-check-e2e: all apps
+check-e2e: all apps $(B)/tests/e2e/otlp/send_spans
 	$(Q)B=$(B) $(PYTHON3) tests/e2e/run.py $(T)
 
 check-truth: all apps

@@ -57,6 +57,9 @@ struct thread_struct {
 struct list_head {
 	struct list_head *next, *prev;
 };
+struct timespec64 {
+	s64 tv_sec; /* base.bpf.h: any word that is no pointer to the verifier */
+};
 struct hlist_node {
 	struct hlist_node *next, **pprev;
 };

@@ -8,6 +8,37 @@
 #include <bpf/bpf_tracing.h>
 #include <bpf/bpf_endian.h>
 
+/*
+ * KREAD - one field of a kernel object at an address that the verifier knows nothing about. From
+ * 6.2 on a plain load (bpf_rdonly_cast is no call; a bad address reads as 0), before that a
+ * helper call, which costs ten times as much.
+ */
+#define CAT_(a, b) a##b
+#define CAT(a, b) CAT_(a, b)
+/* One name per object (libbpf drops what is behind "___"): the linker cannot merge such externs. */
+#define rdonly_cast CAT(bpf_rdonly_cast___, CLEW_OBJECT)
+extern void *rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
+
+#define KREAD(type, addr, field) \
+	(bpf_ksym_exists(rdonly_cast) ? \
+		 ((struct type *)rdonly_cast((const void *)(addr), \
+						 bpf_core_type_id_kernel(struct type))) \
+			 ->field : \
+		 BPF_CORE_READ((struct type *)(addr), field))
+
+/*
+ * KPTR - likewise a field that is a pointer, as a number: the verifier would give it its type and
+ * forbid to compute with it. So the word is read as if it were the first of a timespec64.
+ */
+#define KWORD(addr) \
+	((__u64)((struct timespec64 *)rdonly_cast((const void *)(addr), \
+						  bpf_core_type_id_kernel(struct timespec64))) \
+		 ->tv_sec)
+#define KPTR(type, addr, field) \
+	(bpf_ksym_exists(rdonly_cast) ? \
+		 (void *)KWORD((__u64)(addr) + bpf_core_field_offset(struct type, field)) : \
+		 (void *)BPF_CORE_READ((struct type *)(addr), field))
+
 static __always_inline void count(__u32 stat)
 {
 	__u64 *v = bpf_map_lookup_elem(&stats, &stat);
@@ -61,10 +92,9 @@ static __always_inline struct clew_proc *traced(__u32 tgid, struct clew_proc *sp
 	return spare;
 }
 
-static __always_inline void header(struct clew_event *h, __u8 type, __u16 size, __u32 turn)
+static __always_inline void header_of(struct clew_event *h, __u8 type, __u16 size, __u32 turn,
+				      __u64 id)
 {
-	__u64 id = bpf_get_current_pid_tgid();
-
 	h->version = CLEW_EVENT_VERSION;
 	h->type = type;
 	h->size = size;
@@ -72,6 +102,11 @@ static __always_inline void header(struct clew_event *h, __u8 type, __u16 size, 
 	h->tid = (__u32)id;
 	h->turn = turn;
 	h->ts = bpf_ktime_get_ns();
+}
+
+static __always_inline void header(struct clew_event *h, __u8 type, __u16 size, __u32 turn)
+{
+	header_of(h, type, size, turn, bpf_get_current_pid_tgid());
 }
 
 /*

@@ -22,6 +22,7 @@
 #include "nginx.bpf.h"
 
 #define CLEW_IOV_MAX 8    /* buffers that are walked to find a call's end */
+#define CLEW_SMALL 512	   /* a call of at most so many bytes is copied whole */
 #define CLEW_GATHER_IOV 4 /* buffers behind the first that a head may go on in */
 
 /* Where an iovec array lies: the layer says so before it includes this. */
@@ -47,6 +48,7 @@ struct io {
 /* The segment that the call becomes. */
 struct cut {
 	struct context who;
+	__u64 id; /* of the current thread */
 	__u64 conn_id;
 	__u64 base;
 	__u32 len; /* true bytes of this piece */
@@ -134,15 +136,16 @@ static __always_inline void find_tail(struct cut *cut, const struct io *io)
  */
 #define GATHER_MAX (CLEW_CAP_MAX / 2)
 
-static __always_inline __u32 gather(struct clew_segment *e, const struct io *io, __u32 budget)
+static __always_inline __u32 gather(struct clew_segment *e, const struct io *io, __u32 budget,
+				    __u32 max)
 {
 	struct iovec v = {.iov_base = (void *)io->base, .iov_len = io->len};
 	__u64 off = 0;
 
 	if (budget > io->ret)
 		budget = io->ret;
-	if (budget > GATHER_MAX)
-		budget = GATHER_MAX;
+	if (budget > max)
+		budget = max;
 #pragma clang loop unroll(disable)
 	for (int i = 0; i <= CLEW_GATHER_IOV; i++) {
 		__u64 n = v.iov_len, at;
@@ -153,7 +156,7 @@ static __always_inline __u32 gather(struct clew_segment *e, const struct io *io,
 			n = budget - off;
 		at = off;
 		asm volatile("" : "+r"(at), "+r"(n)); /* as in SEGMENT_OF */
-		if (n > GATHER_MAX || at > GATHER_MAX)
+		if (n > max || at > max)
 			break;
 		if (n && bpf_probe_read_user(e->data + at, n, v.iov_base))
 			break;
@@ -167,7 +170,7 @@ static __always_inline __u32 gather(struct clew_segment *e, const struct io *io,
 
 static __always_inline void segment_fill(struct clew_segment *e, const struct cut *cut, __u32 n)
 {
-	header(&e->h, CLEW_EV_SEGMENT, sizeof(*e) + n, cut->who.turn);
+	header_of(&e->h, CLEW_EV_SEGMENT, sizeof(*e) + n, cut->who.turn, cut->id);
 	e->conn_id = cut->conn_id;
 	e->ctx = cut->who.ctx;
 	e->ref = cut->who.ref;
@@ -214,13 +217,25 @@ static __always_inline int segment_emit(struct cut *cut, const struct io *io)
 {
 	__u32 n = cut->n;
 
+	if (cut->scattered && io->ret <= CLEW_SMALL) {
+		struct clew_segment *e = bpf_ringbuf_reserve(
+			&events, sizeof(struct clew_segment) + 2 * CLEW_SMALL, 0);
+
+		if (!e)
+			goto full;
+		n = gather(e, io, cut->budget, CLEW_SMALL);
+		cut->n = n;
+		segment_fill(e, cut, n);
+		SUBMIT(e);
+		return 0;
+	}
 	if (cut->scattered) {
 		struct clew_segment *e = bpf_ringbuf_reserve(
 			&events, sizeof(struct clew_segment) + CLEW_CAP_MAX, 0);
 
 		if (!e)
 			goto full;
-		n = gather(e, io, cut->budget);
+		n = gather(e, io, cut->budget, GATHER_MAX);
 		cut->n = n;
 		segment_fill(e, cut, n);
 		SUBMIT(e);
@@ -244,7 +259,6 @@ full:
 static __always_inline __u32 stream_pos(struct clew_kconn *c, const struct io *io,
 					struct sock *sk)
 {
-	struct tcp_sock *tp = (void *)sk;
 	__u32 after;
 	__u8 state;
 
@@ -255,12 +269,12 @@ static __always_inline __u32 stream_pos(struct clew_kconn *c, const struct io *i
 		return at;
 	}
 	if (io->dir == CLEW_SEND)
-		return BPF_CORE_READ(tp, write_seq) - io->ret;
-	after = BPF_CORE_READ(tp, copied_seq);
+		return KREAD(tcp_sock, sk, write_seq) - io->ret;
+	after = KREAD(tcp_sock, sk, copied_seq);
 	/* a read that went on to the peer's FIN has counted that too (tcp_recvmsg_locked) */
-	state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	state = KREAD(sock, sk, __sk_common.skc_state);
 	if (state >= CLEW_TCP_TIME_WAIT && state != CLEW_TCP_LISTEN &&
-	    after == BPF_CORE_READ(tp, rcv_nxt))
+	    after == KREAD(tcp_sock, sk, rcv_nxt))
 		after--;
 	return after - io->ret;
 }
@@ -292,6 +306,13 @@ static __always_inline bool ends_head(const struct io *io)
 	return io->len >= 4 && user_u32(io->base + io->len - 4) == 0x0a0d0a0d;
 }
 
+/* Copy more than the first buffer? A small answer whole, a large one while its head goes on. */
+static __always_inline bool is_scattered(const struct clew_kconn *c, const struct io *io)
+{
+	return io->base && io->len < io->ret && io->iov && c->budget > io->len &&
+	       (io->ret <= CLEW_SMALL || !ends_head(io));
+}
+
 /* The eight bytes at the start decide what a flip begins; refills the budget. False: leave. */
 static __always_inline bool capture_flip(struct clew_kconn *c, const struct io *io, bool flip,
 					 enum sign *ret_sign)
@@ -299,7 +320,10 @@ static __always_inline bool capture_flip(struct clew_kconn *c, const struct io *
 	enum sign sign = SIGN_NONE;
 	__u64 w = 0;
 
-	if (io->base && io->len) {
+	if (c->class == CLEW_CLASS_HTTP && c->role) { /* known: no need to look */
+		sign = (io->dir == CLEW_RECV) == (c->role == CLEW_ROLE_SERVER) ? SIGN_REQUEST :
+										SIGN_RESPONSE;
+	} else if (io->base && io->len) {
 		bpf_probe_read_user(&w, sizeof(w), (void *)io->base);
 		sign = classify(w, io->len);
 	}
@@ -327,14 +351,13 @@ static __always_inline void cut_set(struct cut *cut, const struct clew_kconn *c,
 	cut->len = io->ret;
 	cut->budget = c->budget;
 	cut->tail = 0;
-	cut->scattered = io->base && io->len < io->ret && io->iov && c->budget > io->len &&
-			 !ends_head(io);
+	cut->scattered = is_scattered(c, io);
 	cut->n = io->base ? io->len : 0;
 	if (cut->n > c->budget)
 		cut->n = c->budget;
 	if (cut->n > CLEW_CAP_MAX)
 		cut->n = CLEW_CAP_MAX;
-	if (cut->n < cut->len)
+	if (cut->n < cut->len && !(cut->scattered && io->ret <= CLEW_SMALL))
 		find_tail(cut, io);
 }
 
@@ -361,7 +384,8 @@ static __always_inline int capture(const struct clew_proc *p, struct work *w)
 	if ((flip || c->class == CLEW_CLASS_UNKNOWN) && !capture_flip(c, io, flip, &sign))
 		return 0;
 	conn_announce(c, sk);
-	context_read(p, &cut->who);
+	cut->id = bpf_get_current_pid_tgid();
+	context_read(p, &cut->who, cut->id);
 	if (p->runtime == CLEW_RT_NGINX && io->dir == CLEW_SEND && sign == SIGN_REQUEST)
 		cut->who.ref = nginx_downstream(io->file);
 #if !CLEW_IOV_IN_USER

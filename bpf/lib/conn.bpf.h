@@ -99,7 +99,7 @@ static __noinline struct clew_kconn *conn_new(__u64 key, __u64 ino)
 	c.id = conn_make_id(key);
 	c.ino = ino;
 	c.last_dir = 0xff;
-	c.family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	c.family = KREAD(sock, sk, __sk_common.skc_family);
 	if (c.family == CLEW_AF_INET || c.family == CLEW_AF_INET6) {
 		if (BPF_CORE_READ(sk, sk_protocol) != CLEW_IPPROTO_TCP)
 			c.class = CLEW_CLASS_IGNORED;

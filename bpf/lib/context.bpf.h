@@ -128,9 +128,8 @@ static __always_inline void context_python(const struct clew_proc *p, struct con
 		c->ref = *task;
 }
 
-static __always_inline void context_read(const struct clew_proc *p, struct context *c)
+static __always_inline void context_read(const struct clew_proc *p, struct context *c, __u64 id)
 {
-	__u64 id = bpf_get_current_pid_tgid();
 	struct clew_thread *th = NULL;
 
 	c->ctx = c->ref = 0;
@@ -164,9 +163,9 @@ static __always_inline void context_uring(struct context *c)
 {
 	struct task_struct *t = (void *)bpf_get_current_task();
 
-	if (BPF_CORE_READ(t, flags) & CLEW_PF_IO_WORKER)
+	if (KREAD(task_struct, t, flags) & CLEW_PF_IO_WORKER)
 		c->kind = CLEW_CTX_NONE;
-	else if (bpf_core_field_exists(t->io_uring) && BPF_CORE_READ(t, io_uring))
+	else if (bpf_core_field_exists(t->io_uring) && KPTR(task_struct, t, io_uring))
 		c->loop = CLEW_SEG_LOOP;
 }
 

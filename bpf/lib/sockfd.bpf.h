@@ -10,13 +10,16 @@
 
 static __always_inline struct file *file_of_fd(__u32 fd)
 {
-	struct task_struct *t = (void *)bpf_get_current_task();
-	struct fdtable *fdt = BPF_CORE_READ(t, files, fdt);
+	void *t = (void *)bpf_get_current_task();
+	void *files = KPTR(task_struct, t, files);
+	void *fdt = KPTR(files_struct, files, fdt);
 	struct file **array, *f = NULL;
 
-	if (fd >= BPF_CORE_READ(fdt, max_fds))
+	if (fd >= KREAD(fdtable, fdt, max_fds))
 		return NULL;
-	array = BPF_CORE_READ(fdt, fd);
+	array = KPTR(fdtable, fdt, fd);
+	if (bpf_ksym_exists(rdonly_cast))
+		return (void *)KWORD(array + fd);
 	bpf_probe_read_kernel(&f, sizeof(f), array + fd);
 	return f;
 }
@@ -24,18 +27,17 @@ static __always_inline struct file *file_of_fd(__u32 fd)
 /* The sock behind a file, or NULL when it is not a socket; its inode number tells reuse. */
 static __always_inline struct sock *sock_of_file(struct file *f, __u64 *ret_ino)
 {
-	struct inode *inode;
-	struct socket *so;
+	void *inode, *so;
 
 	if (!f)
 		return NULL;
-	inode = BPF_CORE_READ(f, f_inode);
-	if ((BPF_CORE_READ(inode, i_mode) & CLEW_S_IFMT) != CLEW_S_IFSOCK)
+	inode = KPTR(file, f, f_inode);
+	if ((KREAD(inode, inode, i_mode) & CLEW_S_IFMT) != CLEW_S_IFSOCK)
 		return NULL;
 	if (ret_ino)
-		*ret_ino = BPF_CORE_READ(inode, i_ino);
-	so = BPF_CORE_READ(f, private_data);
-	return so ? BPF_CORE_READ(so, sk) : NULL;
+		*ret_ino = KREAD(inode, inode, i_ino);
+	so = KPTR(file, f, private_data);
+	return so ? KPTR(socket, so, sk) : NULL;
 }
 
 #endif

@@ -6,6 +6,7 @@
 #ifndef CLEW_CONFIG_H
 #define CLEW_CONFIG_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -117,6 +118,11 @@ struct clew_config {
  */
 int clew_config__load(int argc, char **argv, const char *command, struct clew_config **ret,
 		      char *errbuf, size_t n);
+/* 2 where what the user wrote is wrong, a file that is not there included; else 1. */
+static inline int clew_config__exit_code(int err)
+{
+	return err == -EINVAL || err == -ENOENT ? 2 : 1;
+}
 void clew_config__free(struct clew_config *cfg); /* NULL is fine */
 
 /*

@@ -27,8 +27,6 @@ struct clew_pipeline *clew_pipeline__new(const struct clew_config *cfg, struct c
 					 const struct clew_pipeline_source *source);
 /* One event of the stream; a clew_event_fn. */
 void clew_pipeline__feed(void *pipeline, const struct clew_event *ev);
-/* Time goes on without events; `now` is monotonic ns. */
-void clew_pipeline__tick(struct clew_pipeline *p, uint64_t now);
 /* The stream has ended: settle and hand over everything. */
 void clew_pipeline__drain(struct clew_pipeline *p);
 /* Bring the ledger's kernel side up to date (after the last STATS event). */

@@ -26,6 +26,7 @@
 #include "probe/watcher.h"
 
 #define SECOND 1000000000ULL
+#define CLOCK_NS (SECOND / 20) /* time goes on in the stream though nothing else happens */
 #define POLL_BUSY_US 2000  /* the ring fills: look again soon */
 #define POLL_IDLE_US 20000 /* nothing came for a while */
 
@@ -38,7 +39,7 @@ struct clew_live {
 	int budget;    /* events left in this poll */
 	int delivered; /* in this poll */
 	uint32_t idle_us;
-	uint64_t next_second;
+	uint64_t next_second, next_clock;
 	bool stopped;
 };
 
@@ -107,9 +108,12 @@ int clew_live__poll(struct clew_live *live, int timeout_ms, int max)
 	uint64_t now = now_ns(CLOCK_MONOTONIC), until = now + (uint64_t)timeout_ms * 1000000;
 
 	live->delivered = 0;
+	if (now >= live->next_clock && !live->stopped) {
+		live->next_clock = now + CLOCK_NS;
+		deliver_clock(live);
+	}
 	if (now >= live->next_second && !live->stopped) {
 		live->next_second = now + SECOND;
-		deliver_clock(live);
 		deliver_stats(live);
 	}
 	clew_watcher__take(live->watcher, on_info, live);

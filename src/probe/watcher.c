@@ -31,6 +31,7 @@
 #define JOBS_MAX 4096
 #define INFO_MAX 4096 /* PROC_INFO records waiting to be taken */
 #define INFO_TEXT 4096
+#define GENERATIONS_MAX 16
 
 enum job_kind { JOB_LOOK, JOB_MATCH, JOB_EXIT, JOB_WANT };
 
@@ -240,10 +241,11 @@ static void attach_wants(struct clew_watcher *w, struct proc *p)
 		attach_site(w, p, CLEW_SITE_PY_TASK_INIT);
 	if (p->rt.kind == CLEW_RT_PYTHON && p->wants & (1U << CLEW_WANT_PY_COPY))
 		attach_site(w, p, CLEW_SITE_PY_COPY);
-	if (p->rt.kind == CLEW_RT_GO && p->rt.go_regabi && p->wants & (1U << CLEW_WANT_GO_CLIENT)) {
-		attach_site(w, p, CLEW_SITE_GO_SERVE);
+	/* roundTrip is hit by calls out only; ServeHTTP by every request, so it waits for one */
+	if (p->rt.kind == CLEW_RT_GO && p->rt.go_regabi)
 		attach_site(w, p, CLEW_SITE_GO_ROUNDTRIP);
-	}
+	if (p->rt.kind == CLEW_RT_GO && p->rt.go_regabi && p->wants & (1U << CLEW_WANT_GO_CLIENT))
+		attach_site(w, p, CLEW_SITE_GO_SERVE);
 }
 
 static int look(struct clew_watcher *w, uint32_t pid)
@@ -298,6 +300,35 @@ static int on_match(void *arg, const struct clew_select_match *match)
 	if (!find(w, match->pid))
 		look(w, match->pid);
 	return 0;
+}
+
+static int on_relative(void *arg, uint32_t pid)
+{
+	struct clew_watcher *w = arg;
+	struct clew_proc_stat st;
+	char exe[CLEW_PROCFS_PATH];
+
+	if (pid == (uint32_t)getpid() || find(w, pid) || clew_procfs__stat(pid, &st) ||
+	    !find(w, st.ppid))
+		return 0;
+	if (!clew_procfs__exe(pid, exe, sizeof(exe)) &&
+	    clew_select__exe_matches(&w->cfg->select.exclude_exes, exe))
+		return 0;
+	look(w, pid);
+	return 0;
+}
+
+/* The children that selected processes have already; later ones the kernel side adds itself. */
+static void select_children(struct clew_watcher *w)
+{
+	uint32_t before;
+
+	for (int depth = 0; depth < GENERATIONS_MAX; depth++) {
+		before = w->nr_procs;
+		clew_procfs__each_pid(on_relative, w);
+		if (w->nr_procs == before)
+			return;
+	}
 }
 
 static void want(struct clew_watcher *w, uint32_t pid, enum clew_want what)
@@ -420,6 +451,7 @@ static int select_now(struct clew_watcher *w, char *errbuf, size_t n)
 	for (uint32_t i = 0; i < s->nr_ports; i++)
 		clew_programs__watch_port(w->programs, s->ports[i]);
 	clew_select__scan(s, on_match, w);
+	select_children(w);
 	return 0;
 }
 

@@ -218,12 +218,6 @@ static void response_head(struct http1 *h, const struct http1_msg *msg,
 	}
 }
 
-/* A guess must have one of the common methods: it may have begun in the middle of another. */
-static bool could_be(const struct http1_dir *d, const char *p, size_t n, bool response)
-{
-	return d->guess ? http1_head__starts(p, n, response) : http1_head__could(p, n, response);
-}
-
 /*
  * A response begins while a request's head is not complete: the server answered early, or the
  * rest of the head lies in a hole not told yet. Either way this is the request it answers.
@@ -237,7 +231,7 @@ static void request_cut_short(struct http1 *h)
 	if (d->state != HTTP1_HEAD)
 		return;
 	if (http1_head__parse(buf->data, buf->len, false, true, &msg) != HTTP1_HEAD_OK ||
-	    !could_be(d, buf->data, buf->len, false))
+	    !http1_head__plausible(d, buf->data, buf->len, false))
 		return;
 	d->head = NULL; /* msg borrows from it */
 	request_head(h, &msg, &buf->first, &buf->first, CLEW_INC_REQUEST_HEAD);
@@ -276,30 +270,6 @@ static void not_a_message(struct http1 *h, struct http1_dir *d)
 	}
 	if (!h->junk)
 		h->junk = 1; /* from here on, bytes that are no message are counted */
-}
-
-static int keep_head(struct http1_dir *d, const struct clew_feed *feed, const uint8_t *p, size_t n)
-{
-	struct http1_head_buf *buf = d->head;
-	size_t need = (buf ? buf->len : 0) + n, size = buf ? buf->size : 1024;
-
-	if (!buf || need > size) {
-		while (size < need)
-			size *= 2;
-		buf = realloc(buf, sizeof(*buf) + size);
-		if (!buf)
-			return -1;
-		if (!d->head) {
-			buf->first = *feed;
-			buf->len = 0;
-			buf->scanned = 0;
-		}
-		buf->size = (uint32_t)size;
-		d->head = buf;
-	}
-	memcpy(buf->data + buf->len, p, n);
-	buf->len += (uint32_t)n;
-	return 0;
 }
 
 /* More than HTTP1_HEAD_MAX, or no memory: take what is known, the rest is not waited for. */
@@ -383,7 +353,7 @@ static void step_start(struct http1 *h, struct http1_dir *d, struct cursor *c)
 		h->crossed = 0;
 	if (n > HTTP1_HEAD_MAX)
 		n = HTTP1_HEAD_MAX;
-	if (keep_head(d, &first, (const uint8_t *)p, n))
+	if (http1_head__keep(d, &first, (const uint8_t *)p, n))
 		not_a_message(h, d);
 	else
 		d->head->scanned = (uint32_t)n;
@@ -400,7 +370,7 @@ static void step_head(struct http1 *h, struct http1_dir *d, struct cursor *c)
 
 	if (n > room)
 		n = room;
-	if (!n || keep_head(d, NULL, c->p + c->at, n)) {
+	if (!n || http1_head__keep(d, NULL, c->p + c->at, n)) {
 		head_too_long(h, d, c->feed);
 		return;
 	}
@@ -409,7 +379,7 @@ static void step_head(struct http1 *h, struct http1_dir *d, struct cursor *c)
 	buf->scanned = buf->len;
 	if (!end) {
 		/* Cheap while the first line is short; a long one has passed this already. */
-		if (old < 64 && !could_be(d, buf->data, buf->len, d == &h->resp)) {
+		if (old < 64 && !http1_head__plausible(d, buf->data, buf->len, d == &h->resp)) {
 			/* This piece may be the message that the kept bytes were not. */
 			not_a_message(h, d);
 			return;
@@ -419,7 +389,7 @@ static void step_head(struct http1 *h, struct http1_dir *d, struct cursor *c)
 		return;
 	}
 	rc = http1_head__parse(buf->data, end, d == &h->resp, false, &msg);
-	if (rc != HTTP1_HEAD_OK || !could_be(d, buf->data, end, d == &h->resp)) {
+	if (rc != HTTP1_HEAD_OK || !http1_head__plausible(d, buf->data, end, d == &h->resp)) {
 		not_a_message(h, d);
 		return;
 	}
@@ -589,7 +559,7 @@ static bool head_in_hole(struct http1 *h, struct http1_dir *d, uint16_t gap,
 
 	d->head = NULL;
 	ok = http1_head__parse(buf->data, buf->len, response, true, &msg) == HTTP1_HEAD_OK &&
-	     could_be(d, buf->data, buf->len, response);
+	     http1_head__plausible(d, buf->data, buf->len, response);
 	/* An interim response tells nothing about the final one. */
 	if (ok && response && msg.status < 200)
 		ok = false;

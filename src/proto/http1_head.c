@@ -2,10 +2,11 @@
 /*
  * http1_head.c - the head of an HTTP/1 message, in place: RFC 9112 2-5, RFC 9110 5-6.
  *
- * Stateless: a caller that has only a part of a head keeps the bytes and asks again when the
- * end is in sight. One pass: memchr finds each line's end, a switch over the first character
- * turns away most header lines before their colon is looked for, and one vector loop counts
- * control characters at the end, so NUL and a lone CR are noticed without a look at every byte.
+ * Parsing is stateless: who has only a part of a head keeps the bytes (http1_head__keep()) and
+ * asks again when the end is in sight. One pass: memchr finds each line's end, a switch over the
+ * first character turns away most header lines before their colon is looked for, and one vector
+ * loop counts control characters at the end, so NUL and a lone CR are noticed without a look at
+ * every byte.
  *
  * A tracer sees what two programs said to each other; it does not judge them, but where two
  * readers of RFC 9112 could disagree about the length of a body (6.3: several lengths, a length
@@ -13,6 +14,8 @@
  * take a side: `doubt` is set and the caller stops trusting byte counts. A lone LF as line
  * end is taken, as 2.2 allows.
  */
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "http1_int.h"
@@ -445,6 +448,36 @@ bool http1_head__could(const char *p, size_t n, bool response)
 		return i == n || p[i] == ' ';
 	return p[i] == ' ' &&
 	       target_starts(p + i + 1, n - i - 1, i == 7 && !memcmp(p, "CONNECT", 7));
+}
+
+/* A guess must have one of the common methods: it may have begun in the middle of another. */
+bool http1_head__plausible(const struct http1_dir *d, const char *p, size_t n, bool response)
+{
+	return d->guess ? http1_head__starts(p, n, response) : http1_head__could(p, n, response);
+}
+
+int http1_head__keep(struct http1_dir *d, const struct clew_feed *feed, const uint8_t *p, size_t n)
+{
+	struct http1_head_buf *buf = d->head;
+	size_t need = (buf ? buf->len : 0) + n, size = buf ? buf->size : 1024;
+
+	if (!buf || need > size) {
+		while (size < need)
+			size *= 2;
+		buf = realloc(buf, sizeof(*buf) + size);
+		if (!buf)
+			return -ENOMEM;
+		if (!d->head) {
+			buf->first = *feed;
+			buf->len = 0;
+			buf->scanned = 0;
+		}
+		buf->size = (uint32_t)size;
+		d->head = buf;
+	}
+	memcpy(buf->data + buf->len, p, n);
+	buf->len += (uint32_t)n;
+	return 0;
 }
 
 /* How long a first line with an unknown method may be before it is not waited for any more. */

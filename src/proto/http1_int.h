@@ -3,7 +3,7 @@
  * http1_int.h - shared by the files of the HTTP/1 parser, and by its tests.
  *
  * http1.c       the two directions of a connection, the contract's entry points
- * http1_head.c  a message's head: first line and the few headers that matter; stateless
+ * http1_head.c  a message's head: first line and the few headers that matter
  * http1_body.c  where a body ends
  * http1_pair.c  which response answers which request, and when that is no longer certain
  */
@@ -131,6 +131,14 @@ struct http1_dir {
 	uint64_t last_ts;
 	struct http1_head_buf *head; /* owned; NULL unless HTTP1_HEAD */
 };
+
+/* A guess must have one of the common methods: it may have begun in the middle of another. */
+bool http1_head__plausible(const struct http1_dir *d, const char *p, size_t n, bool response);
+/*
+ * Add n bytes to the head that is kept, or begin to keep one with `feed` as its first piece (not
+ * used otherwise). The caller watches HTTP1_HEAD_MAX. 0 or -ENOMEM, with nothing changed.
+ */
+int http1_head__keep(struct http1_dir *d, const struct clew_feed *feed, const uint8_t *p, size_t n);
 
 enum http1_body_result { HTTP1_BODY_BAD = -1, HTTP1_BODY_MORE = 0, HTTP1_BODY_END = 1 };
 

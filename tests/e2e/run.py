@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -23,13 +24,15 @@ def run_file(path, case):
     lines = []
     p = subprocess.Popen([sys.executable, path], stdout=subprocess.PIPE,
                          stderr=subprocess.STDOUT, text=True, errors="replace", env=env)
-    end = time.monotonic() + limit
+    watchdog = threading.Timer(limit, p.terminate)  # its servers end with it
+    watchdog.start()
     for line in p.stdout:
         lines.append(line)
         print("  " + line, end="", flush=True)
-        if time.monotonic() > end:
-            p.kill()
     code = p.wait()
+    watchdog.cancel()
+    if code < 0:
+        print(f"  ended by signal {-code} (limit {limit:.0f} s)")
     for line in reversed(lines):
         m = re.search(r"(\d+) passed, (\d+) failed, (\d+) skipped", line)
         if m:

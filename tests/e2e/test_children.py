@@ -24,6 +24,15 @@ def served(env, run, port, count=40, prefix="/l", per_conn=4):
     return len(server_spans(run.spans())) - before
 
 
+def gone(pid):
+    """True when the process has ended (a zombie has)."""
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
 def test_workers():
     """only nginx's master is named; its workers are traced, new ones after a reload too"""
     case.need_root()
@@ -55,7 +64,11 @@ def test_command():
         case.proof("spans of the command", got, "40", got == 40)
         pid = server_spans(run.spans())[0].pid
         run.stop()
-        wait_for("the command is gone", lambda: not os.path.exists(f"/proc/{pid}"), 5)
+        try:
+            wait_for("the command is gone", lambda: gone(pid), 5)
+        finally:
+            if not gone(pid):
+                os.kill(pid, signal.SIGTERM)
 
 
 def test_shell_and_exec():
@@ -127,15 +140,16 @@ def test_target_ends():
         first = env.started(env.start("leaf", [exe, "-p", port]),
                             lambda: accepts("127.0.0.1", port))
         run = Clew(env, "--exe", exe)
-        load = apps.Load(env, port, conc=8, prefix="/l", seconds=30)
+        load = apps.Load(env, port, conc=8, prefix="/l", seconds=30, rate=500)
         run.wait_spans(200)
         first.stop(signal.SIGKILL)
         load.stop()
         second = env.started(env.start("leaf", [exe, "-p", port]),
                              lambda: accepts("127.0.0.1", port))
-        got = served(env, run, port)
+        apps.load(env, port, count=40, conc=4, prefix="/l", per_conn=4)
         spans, ledger = run.stop()
         pids = {s.pid for s in spans}
+        got = sum(s.pid == second.pid for s in spans)
         case.proof("old and new process", pids, "both pids", pids == {first.pid, second.pid})
         case.proof("spans of the new one", got, "40", got == 40)
 

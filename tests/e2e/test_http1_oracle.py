@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """clew's HTTP/1 parser against llhttp (in Node) on well-formed conversations.
 
 Each case is a made-up conversation: random methods, targets, header spelling and order, bodies

@@ -19,11 +19,13 @@ def test_kill9():
         full = apps.Load(env, tiny.port, conc=32, prefix="/l", seconds=60)
         for round_ in range(2):
             before = fast.so_far()
-            run = Clew(env, *chain.selectors(), *(a for p in tiny.pids() for a in ("--pid", p)))
+            run = Clew(env, "--export", "file=/dev/null", *chain.selectors(),
+                       *(a for p in tiny.pids() for a in ("--pid", p)), export=False)
             progs, maps = run.prog_ids()
             case.proof("programs and maps while it runs", f"{len(progs)}, {len(maps)}", "> 0",
                        progs and maps)
-            run.wait_spans(2000, 20)
+            traced = fast.so_far()
+            wait_for("100 requests while traced", lambda: fast.so_far() > traced + 100, 20)
             os.kill(run.pid, signal.SIGKILL)
             run.proc.wait()
             wait_for("programs gone", lambda: not progs & bpf_ids("prog"), 20)

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Turn tests/fixtures/http1 into seeds for fuzz_http1.c.
 
 Usage: corpus_http1.py [OUTPUT_FOLDER]      (default tests/fuzz/corpus/http1)

@@ -30,7 +30,10 @@ class Clew:
     def __init__(self, env, *args, export=True, more_env=None, command=None, wait=True):
         n = sum(p.name == "clew" for p in env.procs)
         self.spans_path = env.path(f"spans-{n}.jsonl")
+        self.tail = otlp.Tail(self.spans_path)
         self.ledger_path = env.path(f"ledger-{n}.json")
+        if not os.access(CLEW, os.X_OK):
+            raise RuntimeError(f"{CLEW} is not there: run make first")
         argv = [CLEW, "run", *map(str, args)]
         if export:
             argv += ["--export", f"file={self.spans_path}"]
@@ -67,11 +70,12 @@ class Clew:
         return proc.cpu_seconds([self.pid])
 
     def spans(self):
-        return otlp.read(self.spans_path) if os.path.exists(self.spans_path) else []
+        """All spans in the file until now."""
+        return list(self.tail.spans())
 
     def wait_spans(self, n, seconds=10):
         """Until at least n spans are in the file."""
-        wait_for(f"{n} spans in the file", lambda: len(self.spans()) >= n, seconds)
+        wait_for(f"{n} spans in the file", lambda: len(self.tail.spans()) >= n, seconds)
 
     def stop(self, sig=signal.SIGTERM):
         """End it; returns (spans, ledger). Fails unless it ends cleanly, in time, balanced."""

@@ -26,6 +26,7 @@ def binary():
 class Collector:
     def __init__(self, env):
         self.file = env.path(f"collector-{len(env.procs)}.jsonl")
+        self.tail = otlp.Tail(self.file)
         self.grpc, self.http, health = free_port(), free_port(), free_port()
         self.argv = [binary(), "--config", os.path.join(HERE, "config.yaml")]
         self.environ = {"OTELCOL_GRPC": str(self.grpc), "OTELCOL_HTTP": str(self.http),
@@ -46,7 +47,7 @@ class Collector:
         self.env.started(self.proc, healthy)
 
     def spans(self):
-        return otlp.read(self.file) if os.path.exists(self.file) else []
+        return list(self.tail.spans())
 
     def wait_spans(self, n, seconds=15):
         wait_for(f"{n} spans at the Collector", lambda: len(self.spans()) >= n, seconds)

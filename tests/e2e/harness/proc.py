@@ -73,6 +73,7 @@ class Proc:
                                           stderr=subprocess.STDOUT, preexec_fn=_with_parent,
                                           cwd=cwd, env=whole_env or dict(os.environ, **(env or {})))
         self.pid = self.popen.pid
+        self.stop_signal = signal.SIGTERM
 
     def alive(self):
         return self.popen.poll() is None
@@ -91,8 +92,8 @@ class Proc:
         except subprocess.TimeoutExpired:
             raise Timeout(f"{self.name} (pid {self.pid}): did not end") from None
 
-    def stop(self, sig=signal.SIGTERM, seconds=10):
-        self.send(sig)
+    def stop(self, sig=None, seconds=10):
+        self.send(sig or self.stop_signal)
         try:
             return self.wait(seconds)
         except Timeout:

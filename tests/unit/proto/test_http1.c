@@ -228,6 +228,7 @@ static void test_chunks_bad(void **state)
 		" 5\r\n",
 		"0x5\r\n",
 		"1000000000000000\r\n",
+		"10000000000000001\r\nx\r\n0\r\n\r\n",
 		"5\rhello",
 		"1\r\na\n0\r\n\r\n",
 		"0\r\n\n",

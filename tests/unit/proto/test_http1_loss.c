@@ -334,6 +334,64 @@ static void test_joined_anywhere(void **state)
 		joined_anywhere(seed);
 }
 
+/* Two requests are outstanding at any time: after a loss nothing shows how many. */
+static void test_sliding_window(void **state)
+{
+	struct maker m = {.seed = 1};
+	struct text t = {.n = 0};
+
+	(void)state;
+	for (m.n = 0; m.n < 20; m.n++) {
+		put_request(&m, &t, m.n);
+		flush(&m, &t, 0);
+		if (!m.n)
+			continue;
+		put_response(&m, &t, m.n - 1);
+		flush(&m, &t, 1);
+	}
+	for (size_t from = 4; from < m.talk.n; from++) {
+		for (size_t len = 1; len <= 4; len++) {
+			struct player pl;
+
+			for (size_t i = 0; i < m.talk.n; i++)
+				m.talk.ev[i].lost = i >= from && i < from + len;
+			player__init(&pl, 0);
+			play(&pl, &m, 0);
+			verify(&pl, &m, "sliding", from, len);
+		}
+	}
+	talk__free(&m.talk);
+}
+
+/* An answer that cannot be seen passes while only a part of its request's head was seen. */
+static void test_crossed(void **state)
+{
+	static const char *const r[] = {"GET /0 HTTP/1.1\r\n\r\n",
+					"GET /1 HTTP/1.1\r\nHost:", "GET /2 HTTP/1.1\r\n\r\n"};
+	struct maker m = {.n = 3};
+
+	(void)state;
+	for (int lost = 0; lost < 2; lost++) {
+		struct text t[3] = {0};
+		struct player pl;
+
+		for (int i = 0; i < 3; i++)
+			put_response(&m, &t[i], i);
+		player__init(&pl, 0);
+		player__data(&pl, 0, (const uint8_t *)r[0], strlen(r[0]));
+		player__data(&pl, 1, (uint8_t *)t[0].p, t[0].n);
+		player__data(&pl, 0, (const uint8_t *)r[1], strlen(r[1]));
+		player__lose(&pl, 0, 6);
+		if (lost)
+			player__lose(&pl, 1, t[1].n);
+		else
+			player__skip(&pl, 1, (uint8_t *)t[1].p, t[1].n, 0);
+		player__data(&pl, 0, (const uint8_t *)r[2], strlen(r[2]));
+		player__data(&pl, 1, (uint8_t *)t[2].p, t[2].n);
+		verify(&pl, &m, "crossed", 0, 0);
+	}
+}
+
 /* Conversations that once led to a wrong pairing. */
 static void test_once_wrong(void **state)
 {
@@ -463,6 +521,8 @@ int main(void)
 		cmocka_unit_test(test_large_bodies),
 		cmocka_unit_test(test_flip),
 		cmocka_unit_test(test_once_wrong),
+		cmocka_unit_test(test_sliding_window),
+		cmocka_unit_test(test_crossed),
 		cmocka_unit_test(test_large_heads),
 	};
 

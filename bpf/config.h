@@ -18,6 +18,8 @@ struct clew_bpf_config {
 	__u8 pad[5];
 };
 
+#define CLEW_PID_HINTS 65536
+
 enum clew_proc_flags {
 	CLEW_PROC_EXCLUDED = 1 << 0, /* never traced */
 	CLEW_PROC_THREADS = 1 << 1,  /* keep loop state per thread */

@@ -21,6 +21,17 @@ struct clew_map_procs {
 	__type(value, struct clew_proc);
 };
 
+/*
+ * A hint that costs nothing: 0 says that no process with these low bits of its pid is traced, so
+ * that the rest of the machine pays one load per call. Written once, never cleared.
+ */
+struct clew_map_pid_hint {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, CLEW_PID_HINTS);
+	__type(key, __u32);
+	__type(value, __u32);
+};
+
 /* Connections by socket. LRU: an entry that is evicted is met anew, never wrong. */
 struct clew_map_conns {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -60,6 +71,7 @@ struct clew_map_stats {
 
 extern struct clew_map_events events SEC(".maps");
 extern struct clew_map_procs procs SEC(".maps");
+extern struct clew_map_pid_hint pid_hint SEC(".maps");
 extern struct clew_map_conns conns SEC(".maps");
 extern struct clew_map_threads threads SEC(".maps");
 extern struct clew_map_py_tasks py_tasks SEC(".maps");

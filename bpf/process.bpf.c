@@ -30,6 +30,7 @@ int clew_fork(struct bpf_raw_tracepoint_args *ctx)
 	struct task_struct *parent = (void *)ctx->args[0], *child = (void *)ctx->args[1];
 	__u32 ptgid = BPF_CORE_READ(parent, tgid), ctgid = BPF_CORE_READ(child, tgid);
 	struct clew_proc *p, copy;
+	__u32 low, one = 1;
 
 	if (ptgid == ctgid)
 		return 0; /* a thread */
@@ -37,7 +38,9 @@ int clew_fork(struct bpf_raw_tracepoint_args *ctx)
 	if (!p)
 		return 0;
 	copy = *p;
+	low = ctgid % CLEW_PID_HINTS;
 	bpf_map_update_elem(&procs, &ctgid, &copy, BPF_ANY);
+	bpf_map_update_elem(&pid_hint, &low, &one, BPF_ANY);
 	if (!(copy.flags & CLEW_PROC_EXCLUDED))
 		proc_emit(CLEW_EV_FORK, ptgid, ctgid, NULL);
 	return 0;

@@ -9,7 +9,7 @@
  *     descriptor -> file -> socket -> sock;  not a socket: leave
  *     find the user buffer;  capture
  */
-#define CLEW_IOV_IN_USER 1
+#define CLEW_SEES_URING 0
 #define CLEW_WORK_MAP rawtp_work
 #define CLEW_WORK_SLOTS 1
 #include "lib/capture.bpf.h"
@@ -65,33 +65,41 @@ static __always_inline enum what what_of(long nr)
 /* struct mmsghdr: a msghdr of 56 bytes, msg_len at 56, 64 bytes in all */
 #define USER_MMSG_LEN 56
 
-static __always_inline void first_buffer(struct io *io, __u64 iov, __u64 nr)
+/* The first buffers in one read where they lie together, which they nearly always do. */
+static __always_inline void first_buffer(struct work *w, __u64 iov, __u64 nr)
 {
-	struct iovec v = {};
+	struct iovec v[3] = {};
+	struct io *io = &w->io;
 
-	io->base = 0;
-	io->len = 0;
-	if (!nr || bpf_probe_read_user(&v, sizeof(v), (void *)iov))
+	if (nr > 1 && !bpf_probe_read_user(v, sizeof(v), (void *)iov)) {
+		w->iov[0] = v[1];
+		w->iov[1] = v[2];
+		io->nr_iov = nr > 3 ? CLEW_IOV_MAX : nr - 1;
+		if (nr > 3)
+			bpf_probe_read_user(&w->iov[2], sizeof(w->iov) - 2 * sizeof(*v),
+					    (void *)(iov + 3 * sizeof(*v)));
+		if (nr - 1 < io->nr_iov)
+			io->nr_iov = nr - 1;
+	} else if (!nr || bpf_probe_read_user(v, sizeof(*v), (void *)iov)) {
 		return;
-	io->base = (__u64)v.iov_base;
-	io->len = v.iov_len < io->ret ? v.iov_len : io->ret;
-	io->iov = (const struct iovec *)iov + 1;
-	io->nr_iov = nr - 1;
+	}
+	io->base = (__u64)v[0].iov_base;
+	io->len = v[0].iov_len < io->ret ? v[0].iov_len : io->ret;
 }
 
 /* Several messages in one call: taken as one; the bytes of a single message are seen. */
-static __always_inline void first_of_mmsg(struct io *io, __u64 vec, __u32 nr)
+static __always_inline void first_of_mmsg(struct work *w, __u64 vec, __u32 nr)
 {
 	__u32 total = 0;
 
 	for (int i = 0; i < CLEW_IOV_MAX; i++)
 		if ((__u32)i < nr)
 			total += user_u32(vec + 64 * (__u64)i + USER_MMSG_LEN);
-	io->ret = total;
+	w->io.ret = total;
 	if (nr == 1)
-		first_buffer(io, user_u64(vec + USER_MSG_IOV), user_u64(vec + USER_MSG_IOVLEN));
+		first_buffer(w, user_u64(vec + USER_MSG_IOV), user_u64(vec + USER_MSG_IOVLEN));
 	else
-		io->flags |= CLEW_SEG_NOBYTES;
+		w->io.flags |= CLEW_SEG_NOBYTES;
 }
 
 static __always_inline int on_transfer(const struct clew_proc *p, struct pt_regs *regs,
@@ -130,11 +138,11 @@ static __always_inline int on_transfer(const struct clew_proc *p, struct pt_regs
 		w->io.base = a2;
 		w->io.len = w->io.ret;
 	} else if (what == W_RECV_IOV || what == W_SEND_IOV) {
-		first_buffer(&w->io, a2, SYS_ARG3(regs));
+		first_buffer(w, a2, SYS_ARG3(regs));
 	} else if (what == W_RECV_MSG || what == W_SEND_MSG) {
-		first_buffer(&w->io, user_u64(a2 + USER_MSG_IOV), user_u64(a2 + USER_MSG_IOVLEN));
+		first_buffer(w, user_u64(a2 + USER_MSG_IOV), user_u64(a2 + USER_MSG_IOVLEN));
 	} else if (what == W_RECV_MMSG || what == W_SEND_MMSG) {
-		first_of_mmsg(&w->io, a2, ret);
+		first_of_mmsg(w, a2, ret);
 	} else {
 		w->io.flags = CLEW_SEG_NOBYTES;
 	}

@@ -81,8 +81,13 @@ static __always_inline __u32 user_u32(__u64 addr)
  */
 static __always_inline struct clew_proc *traced(__u32 tgid, struct clew_proc *spare)
 {
-	struct clew_proc *p = bpf_map_lookup_elem(&procs, &tgid);
+	__u32 low = tgid % CLEW_PID_HINTS, *hint;
+	struct clew_proc *p;
 
+	hint = bpf_map_lookup_elem(&pid_hint, &low);
+	if (!config.trace_all && (!hint || !*hint))
+		return NULL;
+	p = bpf_map_lookup_elem(&procs, &tgid);
 	if (p)
 		return p->flags & CLEW_PROC_EXCLUDED ? NULL : p;
 	if (!config.trace_all)

@@ -25,21 +25,14 @@
 #define CLEW_SMALL 512	   /* a call of at most so many bytes is copied whole */
 #define CLEW_GATHER_IOV 4 /* buffers behind the first that a head may go on in */
 
-/* Where an iovec array lies: the layer says so before it includes this. */
-#if CLEW_IOV_IN_USER
-#define probe_read_iov bpf_probe_read_user
-#else
-#define probe_read_iov bpf_probe_read_kernel
-#endif
 
 struct io {
 	struct sock *sk;
 	struct file *file;	 /* may be NULL */
-	const struct iovec *iov; /* the buffers after the first, or NULL */
 	__u64 ino;
 	__u64 base; /* first buffer; 0: the bytes cannot be seen */
 	__u32 len;  /* bytes in it that this call moved */
-	__u32 nr_iov;
+	__u32 nr_iov; /* how many of work.iov are filled */
 	__u32 ret;  /* bytes that the call moved in all */
 	__u16 flags;
 	__u8 dir;
@@ -71,6 +64,7 @@ struct cut {
 struct work {
 	struct io io;
 	struct cut cut;
+	struct iovec iov[CLEW_IOV_MAX]; /* the buffers after the first */
 };
 
 struct {
@@ -88,7 +82,6 @@ static __always_inline struct work *work_of(__u32 slot)
 		w->io.flags = 0;
 		w->io.base = 0;
 		w->io.len = 0;
-		w->io.iov = NULL;
 		w->io.nr_iov = 0;
 		w->io.ino = 0;
 	}
@@ -102,31 +95,28 @@ static __always_inline void set_tail(struct cut *cut, __u64 end, __u32 n)
 }
 
 /* Where the call's last bytes are: in the only buffer, or in the last one that was moved. */
-static __always_inline void find_tail(struct cut *cut, const struct io *io)
+static __always_inline void find_tail(struct work *w)
 {
+	struct io *io = &w->io;
 	__u32 done = io->len;
 
-	cut->tail = 0;
 	if (!io->base)
 		return;
 	if (io->len >= io->ret) {
-		set_tail(cut, io->base + io->len, io->len);
+		set_tail(&w->cut, io->base + io->len, io->len);
 		return;
 	}
-	if (!io->iov)
-		return;
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < CLEW_IOV_MAX; i++) {
-		struct iovec v = {};
+		struct iovec *v = &w->iov[i];
 
 		if ((__u32)i >= io->nr_iov)
 			return;
-		probe_read_iov(&v, sizeof(v), io->iov + i);
-		if (done + v.iov_len >= io->ret) {
-			set_tail(cut, (__u64)v.iov_base + (io->ret - done), io->ret - done);
+		if (done + v->iov_len >= io->ret) {
+			set_tail(&w->cut, (__u64)v->iov_base + (io->ret - done), io->ret - done);
 			return;
 		}
-		done += v.iov_len;
+		done += v->iov_len;
 	}
 }
 
@@ -136,20 +126,17 @@ static __always_inline void find_tail(struct cut *cut, const struct io *io)
  */
 #define GATHER_MAX (CLEW_CAP_MAX / 2)
 
-static __always_inline __u32 gather(struct clew_segment *e, const struct io *io, __u32 budget,
-				    __u32 max)
+static __always_inline __u32 gather(struct clew_segment *e, struct work *w, __u32 max)
 {
-	struct iovec v = {.iov_base = (void *)io->base, .iov_len = io->len};
-	__u64 off = 0;
+	__u64 base = w->io.base, n = w->io.len, off = 0, at;
+	__u32 budget = w->cut.budget;
 
-	if (budget > io->ret)
-		budget = io->ret;
+	if (budget > w->io.ret)
+		budget = w->io.ret;
 	if (budget > max)
 		budget = max;
 #pragma clang loop unroll(disable)
 	for (int i = 0; i <= CLEW_GATHER_IOV; i++) {
-		__u64 n = v.iov_len, at;
-
 		if (off >= budget)
 			break;
 		if (n > budget - off)
@@ -158,12 +145,13 @@ static __always_inline __u32 gather(struct clew_segment *e, const struct io *io,
 		asm volatile("" : "+r"(at), "+r"(n)); /* as in SEGMENT_OF */
 		if (n > max || at > max)
 			break;
-		if (n && bpf_probe_read_user(e->data + at, n, v.iov_base))
+		if (n && bpf_probe_read_user(e->data + at, n, (void *)base))
 			break;
 		off += n;
-		if ((__u32)i >= io->nr_iov)
+		if ((__u32)i >= w->io.nr_iov || i >= CLEW_IOV_MAX)
 			break;
-		probe_read_iov(&v, sizeof(v), io->iov + i);
+		base = (__u64)w->iov[i].iov_base;
+		n = w->iov[i].iov_len;
 	}
 	return off;
 }
@@ -213,8 +201,10 @@ static __always_inline void segment_fill(struct clew_segment *e, const struct cu
 		} \
 	} while (0)
 
-static __always_inline int segment_emit(struct cut *cut, const struct io *io)
+static __always_inline int segment_emit(struct work *w)
 {
+	struct cut *cut = &w->cut;
+	const struct io *io = &w->io;
 	__u32 n = cut->n;
 
 	if (cut->scattered && io->ret <= CLEW_SMALL) {
@@ -223,7 +213,7 @@ static __always_inline int segment_emit(struct cut *cut, const struct io *io)
 
 		if (!e)
 			goto full;
-		n = gather(e, io, cut->budget, CLEW_SMALL);
+		n = gather(e, w, CLEW_SMALL);
 		cut->n = n;
 		segment_fill(e, cut, n);
 		SUBMIT(e);
@@ -235,7 +225,7 @@ static __always_inline int segment_emit(struct cut *cut, const struct io *io)
 
 		if (!e)
 			goto full;
-		n = gather(e, io, cut->budget, GATHER_MAX);
+		n = gather(e, w, GATHER_MAX);
 		cut->n = n;
 		segment_fill(e, cut, n);
 		SUBMIT(e);
@@ -309,7 +299,7 @@ static __always_inline bool ends_head(const struct io *io)
 /* Copy more than the first buffer? A small answer whole, a large one while its head goes on. */
 static __always_inline bool is_scattered(const struct clew_kconn *c, const struct io *io)
 {
-	return io->base && io->len < io->ret && io->iov && c->budget > io->len &&
+	return io->base && io->len < io->ret && io->nr_iov && c->budget > io->len &&
 	       (io->ret <= CLEW_SMALL || !ends_head(io));
 }
 
@@ -341,9 +331,11 @@ static __always_inline bool capture_flip(struct clew_kconn *c, const struct io *
 }
 
 /* What is copied, and where the rest ends. */
-static __always_inline void cut_set(struct cut *cut, const struct clew_kconn *c,
-				    const struct io *io)
+static __always_inline void cut_set(struct work *w, const struct clew_kconn *c)
 {
+	struct cut *cut = &w->cut;
+	const struct io *io = &w->io;
+
 	cut->conn_id = c->id;
 	cut->dir = io->dir;
 	cut->flags = io->flags | (c->from_start ? 0 : CLEW_SEG_LATE);
@@ -358,7 +350,7 @@ static __always_inline void cut_set(struct cut *cut, const struct clew_kconn *c,
 	if (cut->n > CLEW_CAP_MAX)
 		cut->n = CLEW_CAP_MAX;
 	if (cut->n < cut->len && !(cut->scattered && io->ret <= CLEW_SMALL))
-		find_tail(cut, io);
+		find_tail(w);
 }
 
 static __always_inline int capture(const struct clew_proc *p, struct work *w)
@@ -378,7 +370,6 @@ static __always_inline int capture(const struct clew_proc *p, struct work *w)
 		count(CLEW_STAT_SKIP_IGNORED);
 		return 0;
 	}
-	count(CLEW_STAT_CALLS);
 	cut->seq = stream_pos(c, io, sk);
 	flip = c->last_dir != io->dir;
 	if ((flip || c->class == CLEW_CLASS_UNKNOWN) && !capture_flip(c, io, flip, &sign))
@@ -388,11 +379,11 @@ static __always_inline int capture(const struct clew_proc *p, struct work *w)
 	context_read(p, &cut->who, cut->id);
 	if (p->runtime == CLEW_RT_NGINX && io->dir == CLEW_SEND && sign == SIGN_REQUEST)
 		cut->who.ref = nginx_downstream(io->file);
-#if !CLEW_IOV_IN_USER
+#if CLEW_SEES_URING
 	context_uring(&cut->who);
 #endif
-	cut_set(cut, c, io);
-	segment_emit(cut, io);
+	cut_set(w, c);
+	segment_emit(w);
 	c->budget -= cut->n;
 	return 0;
 }

@@ -9,7 +9,7 @@
 #ifndef CLEW_MSGHDR_BPF_H
 #define CLEW_MSGHDR_BPF_H
 
-#define CLEW_IOV_IN_USER 0
+#define CLEW_SEES_URING 1
 #include "capture.bpf.h"
 
 enum iter_kind { ITER_KIND_OTHER, ITER_KIND_UBUF, ITER_KIND_IOVEC };
@@ -45,11 +45,12 @@ static __always_inline const struct iovec *iter_iov(struct iov_iter *it)
 }
 
 /* Fill base, len and the rest of the buffers from an iterator that stands behind ret bytes. */
-static __always_inline void iter_walk_back(struct io *io, struct msghdr *msg)
+static __always_inline void iter_walk_back(struct work *w, struct msghdr *msg)
 {
 	struct iov_iter *it = &msg->msg_iter;
 	enum iter_kind kind = iter_kind(it);
 	__u64 off = BPF_CORE_READ(it, iov_offset);
+	struct io *io = &w->io;
 	const struct iovec *at;
 	struct iovec v = {};
 	__s64 left;
@@ -72,6 +73,7 @@ static __always_inline void iter_walk_back(struct io *io, struct msghdr *msg)
 		io->len = io->ret;
 		return;
 	}
+#pragma clang loop unroll(disable)
 	for (int i = 1; i <= CLEW_IOV_MAX; i++) {
 		bpf_probe_read_kernel(&v, sizeof(v), at - i);
 		left -= (__s64)v.iov_len;
@@ -81,8 +83,8 @@ static __always_inline void iter_walk_back(struct io *io, struct msghdr *msg)
 		io->len = v.iov_len + left;
 		if (io->len > io->ret)
 			io->len = io->ret;
-		io->iov = at - i + 1;
 		io->nr_iov = i; /* the last of them is the one the iterator stands in */
+		bpf_probe_read_kernel(w->iov, sizeof(w->iov), at - i + 1);
 		return;
 	}
 	io->flags |= CLEW_SEG_NOBYTES; /* more buffers than are walked */
@@ -107,7 +109,7 @@ static __always_inline int socket_io(const struct clew_proc *p, __u32 slot, stru
 	if (ret == 0)
 		w->io.flags = CLEW_SEG_EOF;
 	else if (msg)
-		iter_walk_back(&w->io, msg);
+		iter_walk_back(w, msg);
 	else
 		w->io.flags = CLEW_SEG_NOBYTES;
 	return capture(p, w);

@@ -195,7 +195,6 @@ enum clew_stat {
 	CLEW_STAT_SKIP_PROTOCOL,    /* connections classified as uninteresting */
 	CLEW_STAT_COPY_FAILED,	    /* payload copies that failed (segment still emitted) */
 	CLEW_STAT_EDGE_UNRESOLVED,  /* runtime probes that read nothing usable */
-	CLEW_STAT_CALLS,	    /* socket calls of traced processes that moved bytes */
 	CLEW_STAT_THREADS_FULL,	    /* threads that found no room in the thread map */
 	CLEW_STAT_DROP_SEGMENTS,    /* of DROP_RING_FULL: segment records */
 	CLEW_STAT_MAX,

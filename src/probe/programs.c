@@ -288,8 +288,13 @@ int clew_programs__ring_fd(const struct clew_programs *pr)
 
 int clew_programs__set_proc(struct clew_programs *pr, uint32_t pid, const struct clew_proc *proc)
 {
-	return bpf_map__update_elem(pr->skel->maps.procs, &pid, sizeof(pid), proc, sizeof(*proc),
-				    BPF_ANY);
+	uint32_t low = pid % CLEW_PID_HINTS, one = 1;
+	int err = bpf_map__update_elem(pr->skel->maps.procs, &pid, sizeof(pid), proc,
+				       sizeof(*proc), BPF_ANY);
+
+	return err ? err :
+		     bpf_map__update_elem(pr->skel->maps.pid_hint, &low, sizeof(low), &one,
+					  sizeof(one), BPF_ANY);
 }
 
 int clew_programs__del_proc(struct clew_programs *pr, uint32_t pid)

@@ -32,7 +32,7 @@ all: $(B)/clew
 # maps.bpf.c first: the linker fixes the offsets of maps only where their definition comes first.
 BPF_SRC := bpf/maps.bpf.c $(filter-out bpf/maps.bpf.c,$(sort $(wildcard bpf/*.bpf.c)))
 BPF_OBJ := $(BPF_SRC:bpf/%.bpf.c=$(B)/bpf/%.bpf.o)
-BPF_HDR := $(wildcard bpf/*.h bpf/lib/*.h vmlinux/*.h include/clew/event.h)
+BPF_HDR := $(wildcard bpf/*.h bpf/lib/*.h vmlinux/*.h include/clew/event.h include/clew/bpf.h)
 SKEL := $(B)/clew.skel.h
 
 $(B)/bpf/%.bpf.o: bpf/%.bpf.c $(BPF_HDR)

@@ -27,8 +27,8 @@ static __always_inline __u16 go_chain(const struct clew_proc *p, __u64 req, stru
 
 static __always_inline struct clew_edge *go_edge(struct clew_proc **ret_proc, __u16 kind)
 {
-	struct clew_proc *p = bpf_map_lookup_elem(
-		&procs, &(__u32){bpf_get_current_pid_tgid() >> 32});
+	struct clew_proc *p =
+		bpf_map_lookup_elem(&procs, &(__u32){bpf_get_current_pid_tgid() >> 32});
 	struct clew_edge *e;
 
 	if (!p || p->runtime != CLEW_RT_GO || !p->go_goid)

@@ -4,7 +4,7 @@
 
 struct clew_map_events events SEC(".maps");
 struct clew_map_procs procs SEC(".maps");
-struct clew_map_pid_hint pid_hint SEC(".maps");
+struct clew_map_proc_cache proc_cache SEC(".maps");
 struct clew_map_conns conns SEC(".maps");
 struct clew_map_threads threads SEC(".maps");
 struct clew_map_py_tasks py_tasks SEC(".maps");

@@ -5,7 +5,7 @@
 
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
-#include "config.h"
+#include <clew/bpf.h>
 
 /* Events to the agent. The size is set at load. */
 struct clew_map_events {
@@ -22,14 +22,14 @@ struct clew_map_procs {
 };
 
 /*
- * A hint that costs nothing: 0 says that no process with these low bits of its pid is traced, so
- * that the rest of the machine pays one load per call. Written once, never cleared.
+ * The same by the low bits of the pid: one load tells the rest of the machine that it is not
+ * traced (slot empty) and most of the traced their entry (slot theirs); else `procs` is asked.
  */
-struct clew_map_pid_hint {
+struct clew_map_proc_cache {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, CLEW_PID_HINTS);
+	__uint(max_entries, CLEW_PROC_SLOTS);
 	__type(key, __u32);
-	__type(value, __u32);
+	__type(value, struct clew_proc_slot);
 };
 
 /* Connections by socket. LRU: an entry that is evicted is met anew, never wrong. */
@@ -71,7 +71,7 @@ struct clew_map_stats {
 
 extern struct clew_map_events events SEC(".maps");
 extern struct clew_map_procs procs SEC(".maps");
-extern struct clew_map_pid_hint pid_hint SEC(".maps");
+extern struct clew_map_proc_cache proc_cache SEC(".maps");
 extern struct clew_map_conns conns SEC(".maps");
 extern struct clew_map_threads threads SEC(".maps");
 extern struct clew_map_py_tasks py_tasks SEC(".maps");

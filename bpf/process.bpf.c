@@ -30,7 +30,6 @@ int clew_fork(struct bpf_raw_tracepoint_args *ctx)
 	struct task_struct *parent = (void *)ctx->args[0], *child = (void *)ctx->args[1];
 	__u32 ptgid = BPF_CORE_READ(parent, tgid), ctgid = BPF_CORE_READ(child, tgid);
 	struct clew_proc *p, copy;
-	__u32 low, one = 1;
 
 	if (ptgid == ctgid)
 		return 0; /* a thread */
@@ -38,9 +37,7 @@ int clew_fork(struct bpf_raw_tracepoint_args *ctx)
 	if (!p)
 		return 0;
 	copy = *p;
-	low = ctgid % CLEW_PID_HINTS;
-	bpf_map_update_elem(&procs, &ctgid, &copy, BPF_ANY);
-	bpf_map_update_elem(&pid_hint, &low, &one, BPF_ANY);
+	proc_set(ctgid, &copy);
 	if (!(copy.flags & CLEW_PROC_EXCLUDED))
 		proc_emit(CLEW_EV_FORK, ptgid, ctgid, NULL);
 	return 0;
@@ -62,7 +59,7 @@ int clew_exec(struct bpf_raw_tracepoint_args *ctx)
 		__builtin_memset(&fresh, 0, sizeof(fresh));
 		fresh.flags = CLEW_PROC_THREADS;
 		fresh.runtime = CLEW_RT_OTHER;
-		bpf_map_update_elem(&procs, &tgid, &fresh, BPF_ANY);
+		proc_set(tgid, &fresh);
 	} else if (!config.watch_exec) {
 		return 0;
 	}
@@ -85,7 +82,7 @@ int clew_exit(struct bpf_raw_tracepoint_args *ctx)
 		return 0; /* other threads go on */
 	if (!p || !(p->flags & CLEW_PROC_EXCLUDED))
 		proc_emit(CLEW_EV_EXIT, tgid, BPF_CORE_READ(t, exit_code), NULL);
-	bpf_map_delete_elem(&procs, &tgid);
+	proc_del(tgid);
 	return 0;
 }
 
@@ -132,9 +129,9 @@ int clew_sock_state(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	held = state == CLEW_TCP_CLOSE && BPF_CORE_READ(sk, sk_socket);
 	if (c->announced)
-		conn_emit_close(c->id, held			 ? CLEW_CLOSE_HELD :
-				       state == CLEW_TCP_CLOSE ? CLEW_CLOSE_GONE :
-								 CLEW_CLOSE_LOCAL);
+		conn_emit_close(c->id, held			 ? CLEW_CLOSE_HELD
+				       : state == CLEW_TCP_CLOSE ? CLEW_CLOSE_GONE
+								 : CLEW_CLOSE_LOCAL);
 	if (state == CLEW_TCP_CLOSE && !held)
 		bpf_map_delete_elem(&conns, &key);
 	return 0;

@@ -4,7 +4,7 @@
  * every way to the socket, io_uring and in-kernel users included. The agent attaches those of
  * the programs whose function the running kernel has.
  */
-#define CLEW_WORK_MAP fexit_work
+#define CLEW_WORK_MAP	fexit_work
 #define CLEW_WORK_SLOTS 9
 #include "lib/msghdr.bpf.h"
 #include "lib/syscalls.bpf.h"
@@ -23,20 +23,20 @@ static __always_inline int on_exit(__u32 slot, struct socket *so, struct msghdr 
 	return p ? socket_io(p, slot, so, msg, dir, ret) : 0;
 }
 
-#define SEND(fn, slot) \
-	SEC("?fexit/" #fn) \
-	int BPF_PROG(clew_fx_##fn, struct socket *so, struct msghdr *msg, size_t len, int ret) \
-	{ \
-		return on_exit(slot, so, msg, CLEW_SEND, ret); \
+#define SEND(fn, slot)                                                                             \
+	SEC("?fexit/" #fn)                                                                         \
+	int BPF_PROG(clew_fx_##fn, struct socket *so, struct msghdr *msg, size_t len, int ret)     \
+	{                                                                                          \
+		return on_exit(slot, so, msg, CLEW_SEND, ret);                                     \
 	}
-#define RECV(fn, slot) \
-	SEC("?fexit/" #fn) \
-	int BPF_PROG(clew_fx_##fn, struct socket *so, struct msghdr *msg, size_t len, int flags, \
-		     int ret) \
-	{ \
-		if (flags & CLEW_MSG_PEEK || (!ret && !len)) \
-			return 0; \
-		return on_exit(slot, so, msg, CLEW_RECV, ret); \
+#define RECV(fn, slot)                                                                             \
+	SEC("?fexit/" #fn)                                                                         \
+	int BPF_PROG(clew_fx_##fn, struct socket *so, struct msghdr *msg, size_t len, int flags,   \
+		     int ret)                                                                      \
+	{                                                                                          \
+		if (flags & CLEW_MSG_PEEK || (!ret && !len))                                       \
+			return 0;                                                                  \
+		return on_exit(slot, so, msg, CLEW_RECV, ret);                                     \
 	}
 
 SEND(inet_sendmsg, 0)

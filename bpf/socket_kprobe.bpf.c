@@ -3,7 +3,7 @@
  * socket_kprobe.bpf.c - attach layer 2: kprobe and kretprobe on the same functions as layer 1,
  * for kernels that have kprobes but refuse fexit. The entry keeps what the return needs.
  */
-#define CLEW_WORK_MAP kprobe_work
+#define CLEW_WORK_MAP	kprobe_work
 #define CLEW_WORK_SLOTS 9
 #include "lib/msghdr.bpf.h"
 #include "lib/syscalls.bpf.h"
@@ -51,34 +51,34 @@ static __always_inline int leave(__u32 slot, long ret)
 	return socket_io(p, slot, (void *)call.so, (void *)call.msg, call.dir, ret);
 }
 
-#define LEAVE(fn, slot) \
-	SEC("?kretprobe/" #fn) \
-	int BPF_KRETPROBE(clew_kr_##fn, int ret) \
-	{ \
-		return leave(slot, ret); \
+#define LEAVE(fn, slot)                                                                            \
+	SEC("?kretprobe/" #fn)                                                                     \
+	int BPF_KRETPROBE(clew_kr_##fn, int ret)                                                   \
+	{                                                                                          \
+		return leave(slot, ret);                                                           \
 	}
-#define SEND(fn, slot) \
-	SEC("?kprobe/" #fn) \
-	int BPF_KPROBE(clew_kp_##fn, struct socket *so, struct msghdr *msg) \
-	{ \
-		return enter(so, msg, CLEW_SEND, false); \
-	} \
+#define SEND(fn, slot)                                                                             \
+	SEC("?kprobe/" #fn)                                                                        \
+	int BPF_KPROBE(clew_kp_##fn, struct socket *so, struct msghdr *msg)                        \
+	{                                                                                          \
+		return enter(so, msg, CLEW_SEND, false);                                           \
+	}                                                                                          \
 	LEAVE(fn, slot)
-#define RECV(fn, slot) \
-	SEC("?kprobe/" #fn) \
+#define RECV(fn, slot)                                                                             \
+	SEC("?kprobe/" #fn)                                                                        \
 	int BPF_KPROBE(clew_kp_##fn, struct socket *so, struct msghdr *msg, size_t len, int flags) \
-	{ \
-		if (flags & CLEW_MSG_PEEK) \
-			return 0; \
-		return enter(so, msg, CLEW_RECV, len > 0); \
-	} \
+	{                                                                                          \
+		if (flags & CLEW_MSG_PEEK)                                                         \
+			return 0;                                                                  \
+		return enter(so, msg, CLEW_RECV, len > 0);                                         \
+	}                                                                                          \
 	LEAVE(fn, slot)
-#define BLIND(fn, dir, slot) \
-	SEC("?kprobe/" #fn) \
-	int BPF_KPROBE(clew_kp_##fn, struct socket *so) \
-	{ \
-		return enter(so, NULL, dir, false); \
-	} \
+#define BLIND(fn, dir, slot)                                                                       \
+	SEC("?kprobe/" #fn)                                                                        \
+	int BPF_KPROBE(clew_kp_##fn, struct socket *so)                                            \
+	{                                                                                          \
+		return enter(so, NULL, dir, false);                                                \
+	}                                                                                          \
 	LEAVE(fn, slot)
 
 SEND(inet_sendmsg, 0)
@@ -91,25 +91,25 @@ BLIND(tcp_splice_read, CLEW_RECV, 6)
 BLIND(unix_stream_splice_read, CLEW_RECV, 7)
 BLIND(inet_sendpage, CLEW_SEND, 8)
 
-#define KEEP(fn, arg) \
-	SEC("?kprobe/" #fn) \
-	int BPF_KPROBE(clew_kp_##fn, struct socket *so, struct socket *other) \
-	{ \
-		return enter(arg, NULL, 0, false); \
+#define KEEP(fn, arg)                                                                              \
+	SEC("?kprobe/" #fn)                                                                        \
+	int BPF_KPROBE(clew_kp_##fn, struct socket *so, struct socket *other)                      \
+	{                                                                                          \
+		return enter(arg, NULL, 0, false);                                                 \
 	}
-#define DONE(fn, body) \
-	SEC("?kretprobe/" #fn) \
-	int BPF_KRETPROBE(clew_kr_##fn, int ret) \
-	{ \
-		__u64 id = bpf_get_current_pid_tgid(); \
-		struct call *c = bpf_map_lookup_elem(&calls, &id); \
-		struct socket *so = c ? (void *)c->so : NULL; \
-		if (!c) \
-			return 0; \
-		bpf_map_delete_elem(&calls, &id); \
-		if (!ret) \
-			body; \
-		return 0; \
+#define DONE(fn, body)                                                                             \
+	SEC("?kretprobe/" #fn)                                                                     \
+	int BPF_KRETPROBE(clew_kr_##fn, int ret)                                                   \
+	{                                                                                          \
+		__u64 id = bpf_get_current_pid_tgid();                                             \
+		struct call *c = bpf_map_lookup_elem(&calls, &id);                                 \
+		struct socket *so = c ? (void *)c->so : NULL;                                      \
+		if (!c)                                                                            \
+			return 0;                                                                  \
+		bpf_map_delete_elem(&calls, &id);                                                  \
+		if (!ret)                                                                          \
+			body;                                                                      \
+		return 0;                                                                          \
 	}
 
 KEEP(inet_accept, other)

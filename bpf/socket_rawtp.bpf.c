@@ -1,22 +1,45 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
 /*
- * socket_rawtp.bpf.c - attach layer 3: the raw tracepoint sys_exit, with typed arguments, for kernels without kprobes
- * and without fexit. At the exit of a call the saved user registers still hold its arguments, so
- * one hook suffices and nothing is kept per call. It does not see io_uring.
+ * socket_rawtp.bpf.c - attach layer 3: raw tracepoints with typed arguments, for kernels without
+ * kprobes and without fexit. While a call runs and at its exit the saved user registers hold its
+ * arguments, so one hook suffices and nothing is kept per call.
+ *
+ * Two ways to the same capture:
+ * - sock_send_length and sock_recv_length (6.3 on), with sys_exit for event loops' turns only
+ *   when a traced process needs them. A hook on sys_exit sends every system call of the machine
+ *   through the slow path (a tiny nginx answer: 9 % of its CPU); these cost socket calls alone.
+ *   io_uring is seen, without its bytes.
+ * - sys_exit for everything, where those are missing; io_uring is not seen.
  *
  *   on exit of a call that can move socket bytes, or wait for them:
  *     not ours: leave;  waited in an event loop: note the turn, leave
  *     descriptor -> file -> socket -> sock;  not a socket: leave
  *     find the user buffer;  capture
  */
-#define CLEW_SEES_URING 0
-#define CLEW_WORK_MAP rawtp_work
-#define CLEW_WORK_SLOTS 1
+#define CLEW_SEES_URING 1
+#define CLEW_WORK_MAP	rawtp_work
+#define CLEW_WORK_SLOTS 3
 #include "lib/capture.bpf.h"
 #include "lib/syscalls.bpf.h"
 
-enum what { W_NONE, W_RECV, W_SEND, W_RECV_IOV, W_SEND_IOV, W_RECV_MSG, W_SEND_MSG, W_RECV_BLIND,
-	    W_SEND_BLIND, W_RECV_MMSG, W_SEND_MMSG, W_LOOP, W_POLL, W_ACCEPT, W_CONNECT, W_SPLICE };
+enum what {
+	W_NONE,
+	W_RECV,
+	W_SEND,
+	W_RECV_IOV,
+	W_SEND_IOV,
+	W_RECV_MSG,
+	W_SEND_MSG,
+	W_RECV_BLIND,
+	W_SEND_BLIND,
+	W_RECV_MMSG,
+	W_SEND_MMSG,
+	W_LOOP,
+	W_POLL,
+	W_ACCEPT,
+	W_CONNECT,
+	W_SPLICE
+};
 
 static __always_inline enum what what_of(long nr)
 {
@@ -60,7 +83,7 @@ static __always_inline enum what what_of(long nr)
 }
 
 /* struct msghdr of user space (64 bit): msg_iov at 16, msg_iovlen at 24. */
-#define USER_MSG_IOV 16
+#define USER_MSG_IOV	16
 #define USER_MSG_IOVLEN 24
 /* struct mmsghdr: a msghdr of 56 bytes, msg_len at 56, 64 bytes in all */
 #define USER_MMSG_LEN 56
@@ -164,6 +187,87 @@ static __always_inline bool is_peek(struct pt_regs *regs, long nr)
 	if (nr == SYS_RECVMSG)
 		return SYS_ARG3(regs) & CLEW_MSG_PEEK;
 	return false;
+}
+
+/* The user buffer of the call that is under way, if it is this socket's: io_uring and task work
+ * come by here inside other calls. */
+static __always_inline void buffer_of_call(struct work *w, struct sock *sk, bool send)
+{
+	struct task_struct *t = bpf_get_current_task_btf();
+	struct pt_regs *regs = (void *)bpf_task_pt_regs(t);
+	enum what what = what_of(SYS_NR(regs));
+	__u64 a2 = SYS_ARG2(regs);
+	struct file *file;
+
+	w->io.flags = CLEW_SEG_NOBYTES;
+	w->io.file = NULL;
+	if (what == W_NONE || t->flags & CLEW_PF_IO_WORKER)
+		return;
+	file = file_of_fd(SYS_ARG1(regs));
+	if (sock_of_file(file, &w->io.ino) != sk) {
+		w->io.ino = 0;
+		return;
+	}
+	w->io.file = file;
+	if (what == (send ? W_SEND : W_RECV)) {
+		w->io.base = a2;
+		w->io.len = w->io.ret;
+	} else if (what == (send ? W_SEND_IOV : W_RECV_IOV)) {
+		first_buffer(w, a2, SYS_ARG3(regs));
+	} else if (what == (send ? W_SEND_MSG : W_RECV_MSG)) {
+		first_buffer(w, user_u64(a2 + USER_MSG_IOV), user_u64(a2 + USER_MSG_IOVLEN));
+	}
+	if (w->io.base)
+		w->io.flags = 0;
+}
+
+static __always_inline int on_length(__u32 slot, struct sock *sk, int ret, __u8 dir)
+{
+	struct clew_proc spare, *p;
+	struct work *w;
+
+	if (ret < 0 || (ret == 0 && dir == CLEW_SEND))
+		return 0;
+	p = traced(bpf_get_current_pid_tgid() >> 32, &spare);
+	w = p ? work_of(slot) : NULL;
+	if (!w)
+		return 0;
+	w->io.sk = sk;
+	w->io.dir = dir;
+	w->io.ret = ret;
+	buffer_of_call(w, sk, dir == CLEW_SEND);
+	if (!w->io.ino)
+		w->io.ino = BPF_CORE_READ(sk, sk_socket, file, f_inode, i_ino);
+	if (!ret)
+		w->io.flags = CLEW_SEG_EOF;
+	return capture(p, w);
+}
+
+SEC("?tp_btf/sock_send_length")
+int BPF_PROG(clew_rt_send, struct sock *sk, int ret, int flags)
+{
+	return on_length(1, sk, ret, CLEW_SEND);
+}
+
+SEC("?tp_btf/sock_recv_length")
+int BPF_PROG(clew_rt_recv, struct sock *sk, int ret, int flags)
+{
+	return flags & CLEW_MSG_PEEK ? 0 : on_length(2, sk, ret, CLEW_RECV);
+}
+
+/* Event loops' turns alone. Attached when the first process that needs them is traced. */
+SEC("?tp_btf/sys_exit")
+int BPF_PROG(clew_rt_turn, struct pt_regs *regs, long ret)
+{
+	enum what what = what_of(SYS_NR(regs));
+	struct clew_proc spare, *p;
+
+	if (what != W_LOOP && what != W_POLL)
+		return 0;
+	p = traced(bpf_get_current_pid_tgid() >> 32, &spare);
+	if (p && (what == W_LOOP || SYS_ARG2(regs) > 1))
+		context_loop_turn(p);
+	return 0;
 }
 
 SEC("?tp_btf/sys_exit")

@@ -7,6 +7,7 @@
  * from its first byte; when it ends, so does clew.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,8 +25,8 @@
 #include "base/privileges.h"
 #include "commands.h"
 
-#define DRAIN_MS 5000
-#define POLL_MS 50
+#define DRAIN_MS    5000
+#define POLL_MS	    50
 #define POLL_EVENTS 20000
 
 static volatile sig_atomic_t stop_signals;
@@ -252,8 +253,8 @@ static int start(struct run *run, char *errbuf, size_t n)
 		err = clew_recorder__new(run->cfg->record_path, &run->recorder, errbuf, n);
 	if (err)
 		return err;
-	run->pipeline = clew_pipeline__new(run->cfg, &run->ledger, run->export, run->recorder,
-					   &source);
+	run->pipeline =
+		clew_pipeline__new(run->cfg, &run->ledger, run->export, run->recorder, &source);
 	if (!run->pipeline)
 		return -ENOMEM;
 	return clew_live__new(run->cfg, clew_pipeline__feed, run->pipeline, &run->live, errbuf, n);
@@ -314,6 +315,7 @@ int cmd_run(int argc, char **argv)
 	fprintf(stderr, "clew: ready, capture layer %s, %u processes\n", clew_live__layer(run.live),
 		clew_live__nr_traced(run.live));
 	notify_ready();
+	malloc_trim(0); /* loading needed the kernel's types: a few MiB that are not needed again */
 	if (run.child_gate > 0)
 		close(run.child_gate);
 	run.child_gate = 0;

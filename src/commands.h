@@ -6,7 +6,7 @@
 #ifndef CLEW_COMMANDS_H
 #define CLEW_COMMANDS_H
 
-int cmd_run(int argc, char **argv);    /* run, record */
+int cmd_run(int argc, char **argv); /* run, record */
 int cmd_replay(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_config(int argc, char **argv);

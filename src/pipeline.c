@@ -26,10 +26,10 @@
 
 #include "base/glob.h"
 
-#define MS 1000000ULL
-#define BATCH 256
-#define TICK_NS (20 * MS)
-#define SLOW_TICK_NS (1000 * MS)
+#define MS		  1000000ULL
+#define BATCH		  256
+#define TICK_NS		  (20 * MS)
+#define SLOW_TICK_NS	  (1000 * MS)
 #define LOST_WORKER_CALLS 3 /* unexplained calls of Python worker threads before we look closer */
 
 struct clew_pipeline {

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Run cmocka programs one after the other; last line 'N passed, N failed, N skipped'.
 
 Usage: run_unit.py PROGRAM...    Exit code 1 when a test failed or a program crashed.

@@ -141,6 +141,7 @@ struct socket {
 };
 struct tcp_sock {
 	u32 copied_seq, rcv_nxt, write_seq;
+	u64 bytes_received, bytes_sent;
 };
 struct unix_sock {
 	struct sock *peer;

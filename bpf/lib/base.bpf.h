@@ -14,30 +14,30 @@
  * helper call, which costs ten times as much.
  */
 #define CAT_(a, b) a##b
-#define CAT(a, b) CAT_(a, b)
+#define CAT(a, b)  CAT_(a, b)
 /* One name per object (libbpf drops what is behind "___"): the linker cannot merge such externs. */
 #define rdonly_cast CAT(bpf_rdonly_cast___, CLEW_OBJECT)
 extern void *rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
 
-#define KREAD(type, addr, field) \
-	(bpf_ksym_exists(rdonly_cast) ? \
-		 ((struct type *)rdonly_cast((const void *)(addr), \
-						 bpf_core_type_id_kernel(struct type))) \
-			 ->field : \
-		 BPF_CORE_READ((struct type *)(addr), field))
+#define KREAD(type, addr, field)                                                                   \
+	(bpf_ksym_exists(rdonly_cast)                                                              \
+		 ? ((struct type *)rdonly_cast((const void *)(addr),                               \
+					       bpf_core_type_id_kernel(struct type)))              \
+			   ->field                                                                 \
+		 : BPF_CORE_READ((struct type *)(addr), field))
 
 /*
  * KPTR - likewise a field that is a pointer, as a number: the verifier would give it its type and
  * forbid to compute with it. So the word is read as if it were the first of a timespec64.
  */
-#define KWORD(addr) \
-	((__u64)((struct timespec64 *)rdonly_cast((const void *)(addr), \
-						  bpf_core_type_id_kernel(struct timespec64))) \
+#define KWORD(addr)                                                                                \
+	((__u64)((struct timespec64 *)rdonly_cast((const void *)(addr),                            \
+						  bpf_core_type_id_kernel(struct timespec64)))     \
 		 ->tv_sec)
-#define KPTR(type, addr, field) \
-	(bpf_ksym_exists(rdonly_cast) ? \
-		 (void *)KWORD((__u64)(addr) + bpf_core_field_offset(struct type, field)) : \
-		 (void *)BPF_CORE_READ((struct type *)(addr), field))
+#define KPTR(type, addr, field)                                                                    \
+	(bpf_ksym_exists(rdonly_cast)                                                              \
+		 ? (void *)KWORD((__u64)(addr) + bpf_core_field_offset(struct type, field))        \
+		 : (void *)BPF_CORE_READ((struct type *)(addr), field))
 
 static __always_inline void count(__u32 stat)
 {
@@ -75,17 +75,46 @@ static __always_inline __u32 user_u32(__u64 addr)
 	return v;
 }
 
+/* The slot is the process's while it is alone there. */
+static __always_inline void proc_set(__u32 tgid, const struct clew_proc *proc)
+{
+	__u32 low = tgid % CLEW_PROC_SLOTS;
+	struct clew_proc_slot *slot = bpf_map_lookup_elem(&proc_cache, &low);
+
+	bpf_map_update_elem(&procs, &tgid, proc, BPF_ANY);
+	if (!slot)
+		return;
+	if (slot->pid && slot->pid != tgid) {
+		slot->pid = CLEW_SLOT_SHARED;
+		return;
+	}
+	slot->proc = *proc;
+	slot->pid = tgid;
+}
+
+static __always_inline void proc_del(__u32 tgid)
+{
+	__u32 low = tgid % CLEW_PROC_SLOTS;
+	struct clew_proc_slot *slot = bpf_map_lookup_elem(&proc_cache, &low);
+
+	if (slot && slot->pid == tgid)
+		slot->pid = CLEW_SLOT_SHARED;
+	bpf_map_delete_elem(&procs, &tgid);
+}
+
 /*
  * The filter that comes before anything else: the entry of the current process, or NULL when it
  * is not traced. `spare` is the entry that stands for processes nobody listed (trace_all).
  */
 static __always_inline struct clew_proc *traced(__u32 tgid, struct clew_proc *spare)
 {
-	__u32 low = tgid % CLEW_PID_HINTS, *hint;
+	__u32 low = tgid % CLEW_PROC_SLOTS;
+	struct clew_proc_slot *slot = bpf_map_lookup_elem(&proc_cache, &low);
 	struct clew_proc *p;
 
-	hint = bpf_map_lookup_elem(&pid_hint, &low);
-	if (!config.trace_all && (!hint || !*hint))
+	if (slot && slot->pid == tgid)
+		return slot->proc.flags & CLEW_PROC_EXCLUDED ? NULL : &slot->proc;
+	if (!config.trace_all && (!slot || !slot->pid))
 		return NULL;
 	p = bpf_map_lookup_elem(&procs, &tgid);
 	if (p)
@@ -118,19 +147,19 @@ static __always_inline void header(struct clew_event *h, __u8 type, __u16 size, 
  * Room for a fixed-size record, or NULL (counted). Every caller submits what it got. The pointer
  * is tested in one place only: older verifiers do not know a reserved record as non-NULL.
  */
-#define RESERVE(type_) \
-	({ \
-		type_ *r_ = bpf_ringbuf_reserve(&events, sizeof(type_), 0); \
-		if (!r_) \
-			count_exact(CLEW_STAT_DROP_RING_FULL); \
-		r_; \
+#define RESERVE(type_)                                                                             \
+	({                                                                                         \
+		type_ *r_ = bpf_ringbuf_reserve(&events, sizeof(type_), 0);                        \
+		if (!r_)                                                                           \
+			count_exact(CLEW_STAT_DROP_RING_FULL);                                     \
+		r_;                                                                                \
 	})
 
 /* The agent polls by a timer: a wake-up costs more than the event. */
-#define SUBMIT(rec) \
-	do { \
-		bpf_ringbuf_submit(rec, BPF_RB_NO_WAKEUP); \
-		count_exact(CLEW_STAT_EMITTED); \
+#define SUBMIT(rec)                                                                                \
+	do {                                                                                       \
+		bpf_ringbuf_submit(rec, BPF_RB_NO_WAKEUP);                                         \
+		count_exact(CLEW_STAT_EMITTED);                                                    \
 	} while (0)
 
 #endif

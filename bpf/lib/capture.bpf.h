@@ -21,19 +21,18 @@
 #include "context.bpf.h"
 #include "nginx.bpf.h"
 
-#define CLEW_IOV_MAX 8    /* buffers that are walked to find a call's end */
-#define CLEW_SMALL 512	   /* a call of at most so many bytes is copied whole */
-#define CLEW_GATHER_IOV 4 /* buffers behind the first that a head may go on in */
-
+#define CLEW_IOV_MAX	8   /* buffers that are walked to find a call's end */
+#define CLEW_SMALL	512 /* a call of at most so many bytes is copied whole */
+#define CLEW_GATHER_IOV 4   /* buffers behind the first that a head may go on in */
 
 struct io {
 	struct sock *sk;
-	struct file *file;	 /* may be NULL */
+	struct file *file; /* may be NULL */
 	__u64 ino;
-	__u64 base; /* first buffer; 0: the bytes cannot be seen */
-	__u32 len;  /* bytes in it that this call moved */
+	__u64 base;   /* first buffer; 0: the bytes cannot be seen */
+	__u32 len;    /* bytes in it that this call moved */
 	__u32 nr_iov; /* how many of work.iov are filled */
-	__u32 ret;  /* bytes that the call moved in all */
+	__u32 ret;    /* bytes that the call moved in all */
 	__u16 flags;
 	__u8 dir;
 };
@@ -44,10 +43,10 @@ struct cut {
 	__u64 id; /* of the current thread */
 	__u64 conn_id;
 	__u64 base;
-	__u32 len; /* true bytes of this piece */
-	__u32 n;   /* of them to copy, <= len and <= CLEW_CAP_MAX */
+	__u32 len;    /* true bytes of this piece */
+	__u32 n;      /* of them to copy, <= len and <= CLEW_CAP_MAX */
 	__u32 budget; /* may still be copied in this direction */
-	__u64 tail; /* where its last bytes are, 0: unknown */
+	__u64 tail;   /* where its last bytes are, 0: unknown */
 	__u32 tail_n;
 	__u32 seq;
 	__u16 flags;
@@ -181,24 +180,37 @@ static __always_inline void segment_fill(struct clew_segment *e, const struct cu
 }
 
 /* A ring-buffer record has a constant size for the verifier: a few sizes, the smallest fits. */
-#define SEGMENT_OF(size_) \
-	do { \
-		__u64 m = n; \
-		asm volatile("" : "+r"(m)); /* compare and use one register: bounds stay known */ \
-		if (m <= (size_)) { \
-			struct clew_segment *e = bpf_ringbuf_reserve( \
-				&events, sizeof(struct clew_segment) + (size_), 0); \
-			if (!e) \
-				goto full; \
-			if (m && bpf_probe_read_user(e->data, m, (void *)cut->base)) { \
-				count(CLEW_STAT_COPY_FAILED); \
-				cut->flags |= CLEW_SEG_CUT; \
-				m = 0; \
-			} \
-			segment_fill(e, cut, m); \
-			SUBMIT(e); \
-			return 0; \
-		} \
+#define SEGMENT_OF(size_)                                                                          \
+	do {                                                                                       \
+		__u64 m = n;                                                                       \
+		asm volatile("" : "+r"(m)); /* compare and use one register: bounds stay known */  \
+		if (m <= (size_)) {                                                                \
+			struct clew_segment *e = bpf_ringbuf_reserve(                              \
+				&events, sizeof(struct clew_segment) + (size_), 0);                \
+			if (!e)                                                                    \
+				goto full;                                                         \
+			if (m && bpf_probe_read_user(e->data, m, (void *)cut->base)) {             \
+				count(CLEW_STAT_COPY_FAILED);                                      \
+				cut->flags |= CLEW_SEG_CUT;                                        \
+				m = 0;                                                             \
+			}                                                                          \
+			segment_fill(e, cut, m);                                                   \
+			SUBMIT(e);                                                                 \
+			return 0;                                                                  \
+		}                                                                                  \
+	} while (0)
+
+/* Likewise; twice the room, because the verifier bounds offset and length apart. */
+#define GATHERED(max_)                                                                             \
+	do {                                                                                       \
+		struct clew_segment *e =                                                           \
+			bpf_ringbuf_reserve(&events, sizeof(struct clew_segment) + 2 * (max_), 0); \
+		if (!e)                                                                            \
+			goto full;                                                                 \
+		cut->n = gather(e, w, max_);                                                       \
+		segment_fill(e, cut, cut->n);                                                      \
+		SUBMIT(e);                                                                         \
+		return 0;                                                                          \
 	} while (0)
 
 static __always_inline int segment_emit(struct work *w)
@@ -207,29 +219,12 @@ static __always_inline int segment_emit(struct work *w)
 	const struct io *io = &w->io;
 	__u32 n = cut->n;
 
-	if (cut->scattered && io->ret <= CLEW_SMALL) {
-		struct clew_segment *e = bpf_ringbuf_reserve(
-			&events, sizeof(struct clew_segment) + 2 * CLEW_SMALL, 0);
-
-		if (!e)
-			goto full;
-		n = gather(e, w, CLEW_SMALL);
-		cut->n = n;
-		segment_fill(e, cut, n);
-		SUBMIT(e);
-		return 0;
-	}
 	if (cut->scattered) {
-		struct clew_segment *e = bpf_ringbuf_reserve(
-			&events, sizeof(struct clew_segment) + CLEW_CAP_MAX, 0);
-
-		if (!e)
-			goto full;
-		n = gather(e, w, GATHER_MAX);
-		cut->n = n;
-		segment_fill(e, cut, n);
-		SUBMIT(e);
-		return 0;
+		if (io->ret <= CLEW_SMALL / 2)
+			GATHERED(CLEW_SMALL / 2);
+		if (io->ret <= CLEW_SMALL)
+			GATHERED(CLEW_SMALL);
+		GATHERED(GATHER_MAX);
 	}
 	SEGMENT_OF(64);
 	SEGMENT_OF(128);
@@ -246,8 +241,7 @@ full:
 	return -1;
 }
 
-static __always_inline __u32 stream_pos(struct clew_kconn *c, const struct io *io,
-					struct sock *sk)
+static __always_inline __u32 stream_pos(struct clew_kconn *c, const struct io *io, struct sock *sk)
 {
 	__u32 after;
 	__u8 state;
@@ -267,6 +261,18 @@ static __always_inline __u32 stream_pos(struct clew_kconn *c, const struct io *i
 	    after == KREAD(tcp_sock, sk, rcv_nxt))
 		after--;
 	return after - io->ret;
+}
+
+/* TCP counts what came in: is this the first byte, with nothing sent before? */
+static __always_inline bool is_first_read(const struct clew_kconn *c, const struct io *io,
+					  struct sock *sk, __u32 seq)
+{
+	__u32 first;
+
+	if (c->family == CLEW_AF_UNIX || io->dir != CLEW_RECV || !io->ret)
+		return false;
+	first = KREAD(tcp_sock, sk, rcv_nxt) - (__u32)KREAD(tcp_sock, sk, bytes_received);
+	return !KREAD(tcp_sock, sk, bytes_sent) && (seq == first || seq + 1 == first);
 }
 
 /*
@@ -311,8 +317,8 @@ static __always_inline bool capture_flip(struct clew_kconn *c, const struct io *
 	__u64 w = 0;
 
 	if (c->class == CLEW_CLASS_HTTP && c->role) { /* known: no need to look */
-		sign = (io->dir == CLEW_RECV) == (c->role == CLEW_ROLE_SERVER) ? SIGN_REQUEST :
-										SIGN_RESPONSE;
+		sign = (io->dir == CLEW_RECV) == (c->role == CLEW_ROLE_SERVER) ? SIGN_REQUEST
+									       : SIGN_RESPONSE;
 	} else if (io->base && io->len) {
 		bpf_probe_read_user(&w, sizeof(w), (void *)io->base);
 		sign = classify(w, io->len);
@@ -324,8 +330,8 @@ static __always_inline bool capture_flip(struct clew_kconn *c, const struct io *
 		return false;
 	c->budget = sign == SIGN_RESPONSE ? config.response_budget : config.request_budget;
 	if (!c->role && sign != SIGN_NONE)
-		c->role = (sign == SIGN_REQUEST) == (io->dir == CLEW_RECV) ? CLEW_ROLE_SERVER :
-									     CLEW_ROLE_CLIENT;
+		c->role = (sign == SIGN_REQUEST) == (io->dir == CLEW_RECV) ? CLEW_ROLE_SERVER
+									   : CLEW_ROLE_CLIENT;
 	*ret_sign = sign;
 	return true;
 }
@@ -371,6 +377,8 @@ static __always_inline int capture(const struct clew_proc *p, struct work *w)
 		return 0;
 	}
 	cut->seq = stream_pos(c, io, sk);
+	if (c->last_dir == 0xff && !c->from_start)
+		c->from_start = is_first_read(c, io, sk, cut->seq);
 	flip = c->last_dir != io->dir;
 	if ((flip || c->class == CLEW_CLASS_UNKNOWN) && !capture_flip(c, io, flip, &sign))
 		return 0;

@@ -5,21 +5,21 @@
 
 #include "base.bpf.h"
 
-#define CLEW_AF_UNIX 1
-#define CLEW_AF_INET 2
-#define CLEW_AF_INET6 10
+#define CLEW_AF_UNIX	 1
+#define CLEW_AF_INET	 2
+#define CLEW_AF_INET6	 10
 #define CLEW_SOCK_STREAM 1
 #define CLEW_IPPROTO_TCP 6
 
 enum { /* include/net/tcp_states.h; from TIME_WAIT on the peer's FIN may have come */
-	CLEW_TCP_SYN_SENT = 2,
-	CLEW_TCP_FIN_WAIT1 = 4,
-	CLEW_TCP_TIME_WAIT = 6,
-	CLEW_TCP_CLOSE = 7,
-	CLEW_TCP_CLOSE_WAIT = 8,
-	CLEW_TCP_LAST_ACK = 9,
-	CLEW_TCP_LISTEN = 10,
-	CLEW_TCP_CLOSING = 11,
+       CLEW_TCP_SYN_SENT = 2,
+       CLEW_TCP_FIN_WAIT1 = 4,
+       CLEW_TCP_TIME_WAIT = 6,
+       CLEW_TCP_CLOSE = 7,
+       CLEW_TCP_CLOSE_WAIT = 8,
+       CLEW_TCP_LAST_ACK = 9,
+       CLEW_TCP_LISTEN = 10,
+       CLEW_TCP_CLOSING = 11,
 };
 
 /* Unique for the life of the agent: the socket's address and the moment it was met, mixed. */
@@ -103,8 +103,7 @@ static __noinline struct clew_kconn *conn_new(__u64 key, __u64 ino)
 	if (c.family == CLEW_AF_INET || c.family == CLEW_AF_INET6) {
 		if (BPF_CORE_READ(sk, sk_protocol) != CLEW_IPPROTO_TCP)
 			c.class = CLEW_CLASS_IGNORED;
-	} else if (c.family != CLEW_AF_UNIX ||
-		   BPF_CORE_READ(sk, sk_type) != CLEW_SOCK_STREAM) {
+	} else if (c.family != CLEW_AF_UNIX || BPF_CORE_READ(sk, sk_type) != CLEW_SOCK_STREAM) {
 		c.class = CLEW_CLASS_IGNORED;
 	}
 	bpf_map_update_elem(&conns, &key, &c, BPF_ANY);

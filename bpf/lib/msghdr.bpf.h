@@ -22,17 +22,16 @@ static __always_inline enum iter_kind iter_kind(struct iov_iter *it)
 	if (bpf_core_field_exists(old->type)) {
 		/* 5.10: ITER_IOVEC is 4, the lowest bit is the direction */
 		t = BPF_CORE_READ(old, type) & ~1U;
-		return t == (unsigned int)bpf_core_enum_value(enum iter_type, ITER_IOVEC) ?
-			       ITER_KIND_IOVEC :
-			       ITER_KIND_OTHER;
+		return t == (unsigned int)bpf_core_enum_value(enum iter_type, ITER_IOVEC)
+			       ? ITER_KIND_IOVEC
+			       : ITER_KIND_OTHER;
 	}
 	t = BPF_CORE_READ(it, iter_type);
 	if (bpf_core_enum_value_exists(enum iter_type___ubuf, ITER_UBUF___ubuf) &&
 	    t == (unsigned int)bpf_core_enum_value(enum iter_type___ubuf, ITER_UBUF___ubuf))
 		return ITER_KIND_UBUF;
-	return t == (unsigned int)bpf_core_enum_value(enum iter_type, ITER_IOVEC) ?
-		       ITER_KIND_IOVEC :
-		       ITER_KIND_OTHER;
+	return t == (unsigned int)bpf_core_enum_value(enum iter_type, ITER_IOVEC) ? ITER_KIND_IOVEC
+										  : ITER_KIND_OTHER;
 }
 
 static __always_inline const struct iovec *iter_iov(struct iov_iter *it)

@@ -34,8 +34,8 @@ static __always_inline __u64 epoll_data(struct file *f)
 		struct list_head *n = BPF_CORE_READ(old, f_ep_links.next);
 		struct epitem___510 *epi;
 
-		if (!n || (void *)n == (void *)old + bpf_core_field_offset(struct file___510,
-									    f_ep_links))
+		if (!n ||
+		    (void *)n == (void *)old + bpf_core_field_offset(struct file___510, f_ep_links))
 			return 0;
 		epi = (void *)n - bpf_core_field_offset(struct epitem___510, fllink);
 		data = BPF_CORE_READ(epi, event.data);

@@ -5,7 +5,7 @@
 
 #include "base.bpf.h"
 
-#define CLEW_S_IFMT 0170000
+#define CLEW_S_IFMT   0170000
 #define CLEW_S_IFSOCK 0140000
 
 static __always_inline struct file *file_of_fd(__u32 fd)

@@ -13,10 +13,10 @@
 #include <stdio.h>
 
 enum clew_export_kind {
-	CLEW_EXPORT_FILE = 1,	/* OTLP JSON lines */
-	CLEW_EXPORT_OTLP_GRPC,	/* OTLP/gRPC */
-	CLEW_EXPORT_OTLP_HTTP,	/* OTLP/HTTP protobuf */
-	CLEW_EXPORT_OTLP_JSON,	/* OTLP/HTTP JSON */
+	CLEW_EXPORT_FILE = 1,  /* OTLP JSON lines */
+	CLEW_EXPORT_OTLP_GRPC, /* OTLP/gRPC */
+	CLEW_EXPORT_OTLP_HTTP, /* OTLP/HTTP protobuf */
+	CLEW_EXPORT_OTLP_JSON, /* OTLP/HTTP JSON */
 	CLEW_EXPORT_CONSOLE,
 };
 
@@ -31,7 +31,7 @@ struct clew_header {
 
 struct clew_export_config {
 	enum clew_export_kind kind;
-	char *target; /* file: path; OTLP: the URL that traces are sent to; console: NULL */
+	char *target;	      /* file: path; OTLP: the URL that traces are sent to; console: NULL */
 	char *metrics_target; /* OTLP/HTTP: the URL that metrics are sent to */
 	enum clew_processor processor;
 	enum clew_compression compression;
@@ -67,15 +67,15 @@ struct clew_selectors {
 };
 
 struct clew_config {
-	bool enabled;		/* true */
-	char *service_name;	/* NULL: by the rules, per process */
-	char *resource_attributes; /* "k=v,k2=v2" of OTEL_RESOURCE_ATTRIBUTES, or NULL */
-	char *otlp_endpoint;	/* NULL; shorthand for one OTLP exporter */
-	double sample_rate;	/* 1.0 */
-	bool sample_parent;	/* true: the sampled flag of an adopted traceparent decides */
+	bool enabled;		    /* true */
+	char *service_name;	    /* NULL: by the rules, per process */
+	char *resource_attributes;  /* "k=v,k2=v2" of OTEL_RESOURCE_ATTRIBUTES, or NULL */
+	char *otlp_endpoint;	    /* NULL; shorthand for one OTLP exporter */
+	double sample_rate;	    /* 1.0 */
+	bool sample_parent;	    /* true: the sampled flag of an adopted traceparent decides */
 	uint32_t max_memory_traces; /* 1000 */
-	char *archive_path;	/* NULL */
-	uint32_t retention_days; /* 30 */
+	char *archive_path;	    /* NULL */
+	uint32_t retention_days;    /* 30 */
 	struct clew_strv excluded_paths; /* globs on the request path, query excluded */
 	enum clew_log_level log_level;	 /* info */
 
@@ -83,9 +83,9 @@ struct clew_config {
 	char **command; /* after `--`; NULL terminated, or NULL */
 	struct clew_export_config *exporters;
 	uint32_t nr_exporters;
-	char *ledger_path; /* --ledger */
-	char *record_path; /* clew record -o / clew run --record */
-	char *replay_path; /* clew replay FILE; NULL: not given */
+	char *ledger_path;	   /* --ledger */
+	char *record_path;	   /* clew record -o / clew run --record */
+	char *replay_path;	   /* clew replay FILE; NULL: not given */
 	struct clew_strv warnings; /* one line each, for the caller to log: OTEL_* ignored ... */
 	uint8_t *origins;	   /* by key, where it was set; for clew_config__show() */
 
@@ -104,7 +104,7 @@ struct clew_config {
 		bool exact_only;	     /* links: exact */
 	} correlate;
 	struct {
-		bool url_query; /* true; sensitive keys are redacted always */
+		bool url_query;		      /* true; sensitive keys are redacted always */
 		uint32_t metrics_interval_ms; /* 60000, 0: none */
 	} telemetry;
 };

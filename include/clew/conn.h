@@ -15,8 +15,8 @@
 #include <clew/proto.h>
 
 struct clew_conn_dir {
-	uint64_t next;	/* position expected next */
-	uint8_t known;	/* next is valid */
+	uint64_t next; /* position expected next */
+	uint8_t known; /* next is valid */
 	uint8_t eof;
 };
 
@@ -39,7 +39,7 @@ struct clew_conn {
 	uint32_t open_exchanges; /* exchanges of this connection that some stage still holds */
 	struct clew_conns *owner;
 	struct clew_conn *lru_prev, *lru_next; /* least recently fed first */
-	uint64_t dying_ts;	 /* the socket is dead but still held; settled a while after */
+	uint64_t dying_ts; /* the socket is dead but still held; settled a while after */
 };
 
 struct clew_conns;

@@ -20,11 +20,11 @@ struct clew_placement {
 	uint8_t span_id[8];
 	uint8_t parent_span_id[8]; /* zero: root */
 	uint8_t has_parent;
-	uint8_t parent_remote;	/* the parent was adopted from a header */
-	uint8_t sampled;	/* the adopted W3C sampled flag; 1 when none was adopted */
-	uint8_t adopted;	/* trace id comes from a header, here or at an ancestor */
+	uint8_t parent_remote; /* the parent was adopted from a header */
+	uint8_t sampled;       /* the adopted W3C sampled flag; 1 when none was adopted */
+	uint8_t adopted;       /* trace id comes from a header, here or at an ancestor */
 	enum clew_link link;
-	const char *evidence; /* static, e.g. "traceparent", "socket-pair", "goroutine" */
+	const char *evidence;	     /* static, e.g. "traceparent", "socket-pair", "goroutine" */
 	struct clew_text tracestate; /* in the text of `tracestate_of` */
 	const struct clew_exchange *tracestate_of;
 };
@@ -36,11 +36,11 @@ struct clew_correlate_sink {
 };
 
 struct clew_correlate_stats {
-	uint64_t links[3];   /* by enum clew_link, of released exchanges */
-	uint64_t conflicts;  /* two pieces of evidence named different exchanges */
-	uint64_t expired;    /* released undecided: the window ended */
-	uint64_t evicted;    /* released early: the window's byte cap */
-	uint64_t withdrawn;  /* claims taken back */
+	uint64_t links[3];     /* by enum clew_link, of released exchanges */
+	uint64_t conflicts;    /* two pieces of evidence named different exchanges */
+	uint64_t expired;      /* released undecided: the window ended */
+	uint64_t evicted;      /* released early: the window's byte cap */
+	uint64_t withdrawn;    /* claims taken back */
 	uint64_t bytes, nodes; /* held now */
 };
 

@@ -19,10 +19,10 @@
 #define CLEW_EVENT_VERSION 1
 
 /* Payload limits. A segment event carries at most CLEW_CAP_MAX bytes of one call. */
-#define CLEW_CAP_MAX 4096
-#define CLEW_TAIL_MAX 8
+#define CLEW_CAP_MAX   4096
+#define CLEW_TAIL_MAX  8
 #define CLEW_CHAIN_MAX 10
-#define CLEW_PATH_MAX 128
+#define CLEW_PATH_MAX  128
 
 enum clew_event_type {
 	CLEW_EV_SEGMENT = 1, /* bytes crossed a socket: struct clew_segment */
@@ -98,14 +98,14 @@ enum clew_role { CLEW_ROLE_UNKNOWN = 0, CLEW_ROLE_CLIENT = 1, CLEW_ROLE_SERVER =
  */
 struct clew_conn_open {
 	struct clew_event h;
-	__u64 conn_id;	  /* unique for the life of the agent */
-	__u64 sk;	  /* kernel address of the socket: identity only */
-	__u64 peer_sk;	  /* Unix: the other end */
-	__u64 opened_ts;  /* ns; connect() was called then, or 0 if not seen */
-	__u32 netns;	  /* inode number of the network namespace */
-	__u16 family;	  /* AF_INET 2, AF_INET6 10, AF_UNIX 1 */
-	__u8 role;	  /* enum clew_role */
-	__u8 from_start;  /* 1: no byte crossed before this event */
+	__u64 conn_id;	 /* unique for the life of the agent */
+	__u64 sk;	 /* kernel address of the socket: identity only */
+	__u64 peer_sk;	 /* Unix: the other end */
+	__u64 opened_ts; /* ns; connect() was called then, or 0 if not seen */
+	__u32 netns;	 /* inode number of the network namespace */
+	__u16 family;	 /* AF_INET 2, AF_INET6 10, AF_UNIX 1 */
+	__u8 role;	 /* enum clew_role */
+	__u8 from_start; /* 1: no byte crossed before this event */
 	__u16 local_port;
 	__u16 remote_port;
 	__u8 pad[4];
@@ -187,16 +187,16 @@ struct clew_proc_info {
 
 /* Why the kernel side could not tell something. Index of the `stats` per-CPU array. */
 enum clew_stat {
-	CLEW_STAT_EMITTED = 0,	    /* records put into the ring buffer */
-	CLEW_STAT_DROP_RING_FULL,   /* records that found the ring buffer full */
-	CLEW_STAT_DROP_CONN_FULL,   /* segments whose connection found no room in the map */
-	CLEW_STAT_DROP_NO_SOCKET,   /* calls whose socket could not be read */
-	CLEW_STAT_SKIP_IGNORED,	    /* calls on connections classified as uninteresting */
-	CLEW_STAT_SKIP_PROTOCOL,    /* connections classified as uninteresting */
-	CLEW_STAT_COPY_FAILED,	    /* payload copies that failed (segment still emitted) */
-	CLEW_STAT_EDGE_UNRESOLVED,  /* runtime probes that read nothing usable */
-	CLEW_STAT_THREADS_FULL,	    /* threads that found no room in the thread map */
-	CLEW_STAT_DROP_SEGMENTS,    /* of DROP_RING_FULL: segment records */
+	CLEW_STAT_EMITTED = 0,	   /* records put into the ring buffer */
+	CLEW_STAT_DROP_RING_FULL,  /* records that found the ring buffer full */
+	CLEW_STAT_DROP_CONN_FULL,  /* segments whose connection found no room in the map */
+	CLEW_STAT_DROP_NO_SOCKET,  /* calls whose socket could not be read */
+	CLEW_STAT_SKIP_IGNORED,	   /* calls on connections classified as uninteresting */
+	CLEW_STAT_SKIP_PROTOCOL,   /* connections classified as uninteresting */
+	CLEW_STAT_COPY_FAILED,	   /* payload copies that failed (segment still emitted) */
+	CLEW_STAT_EDGE_UNRESOLVED, /* runtime probes that read nothing usable */
+	CLEW_STAT_THREADS_FULL,	   /* threads that found no room in the thread map */
+	CLEW_STAT_DROP_SEGMENTS,   /* of DROP_RING_FULL: segment records */
 	CLEW_STAT_MAX,
 };
 

@@ -22,8 +22,8 @@ struct clew_exporter;
 struct clew_metric {
 	const char *name; /* "clew.events" ... */
 	const char *description;
-	const char *unit;      /* UCUM, "{event}" ... */
-	const char *key[2];    /* up to two attributes; NULL ends */
+	const char *unit;   /* UCUM, "{event}" ... */
+	const char *key[2]; /* up to two attributes; NULL ends */
 	const char *value[2];
 	uint64_t v;
 	uint8_t is_gauge; /* 0: monotonic cumulative sum */

@@ -13,23 +13,23 @@
 
 /* Why an event was not used. */
 enum clew_event_drop {
-	CLEW_EDROP_RING_FULL,	     /* kernel: the ring buffer had no room */
-	CLEW_EDROP_CONN_TABLE_FULL,  /* kernel: no room for the connection */
-	CLEW_EDROP_MALFORMED,	     /* size or version does not fit */
-	CLEW_EDROP_UNKNOWN_CONN,     /* a segment without its connection's opening */
-	CLEW_EDROP_NOT_HTTP,	     /* bytes that no protocol claims */
-	CLEW_EDROP_OUT_OF_MEMORY,    /* agent: allocation failed or a cap was reached */
-	CLEW_EDROP_DUPLICATE,	     /* bytes that were seen already */
+	CLEW_EDROP_RING_FULL,	    /* kernel: the ring buffer had no room */
+	CLEW_EDROP_CONN_TABLE_FULL, /* kernel: no room for the connection */
+	CLEW_EDROP_MALFORMED,	    /* size or version does not fit */
+	CLEW_EDROP_UNKNOWN_CONN,    /* a segment without its connection's opening */
+	CLEW_EDROP_NOT_HTTP,	    /* bytes that no protocol claims */
+	CLEW_EDROP_OUT_OF_MEMORY,   /* agent: allocation failed or a cap was reached */
+	CLEW_EDROP_DUPLICATE,	    /* bytes that were seen already */
 	CLEW_EDROP_MAX,
 };
 
 /* Why an exchange gave no span. */
 enum clew_exchange_drop {
-	CLEW_XDROP_EXCLUDED_PATH,  /* excluded_paths */
-	CLEW_XDROP_GAP,		   /* bytes were lost: request or response cannot be told */
-	CLEW_XDROP_INVALID,	   /* malformed after a valid start */
-	CLEW_XDROP_TABLE_FULL,	   /* too many open exchanges */
-	CLEW_XDROP_UNANSWERED,	   /* no response before the connection or the agent ended */
+	CLEW_XDROP_EXCLUDED_PATH, /* excluded_paths */
+	CLEW_XDROP_GAP,		  /* bytes were lost: request or response cannot be told */
+	CLEW_XDROP_INVALID,	  /* malformed after a valid start */
+	CLEW_XDROP_TABLE_FULL,	  /* too many open exchanges */
+	CLEW_XDROP_UNANSWERED,	  /* no response before the connection or the agent ended */
 	CLEW_XDROP_NO_MEMORY,
 	CLEW_XDROP_MAX,
 };
@@ -66,9 +66,9 @@ struct clew_ledger {
 	struct clew_ledger_exporter exporter[CLEW_EXPORTERS_MAX];
 };
 
-extern const char *const clew_event_drop_names[CLEW_EDROP_MAX];	      /* "ring_full" ... */
-extern const char *const clew_exchange_drop_names[CLEW_XDROP_MAX];    /* "excluded_path" ... */
-extern const char *const clew_span_drop_names[CLEW_SDROP_MAX];	      /* "queue_full" ... */
+extern const char *const clew_event_drop_names[CLEW_EDROP_MAX];	   /* "ring_full" ... */
+extern const char *const clew_exchange_drop_names[CLEW_XDROP_MAX]; /* "excluded_path" ... */
+extern const char *const clew_span_drop_names[CLEW_SDROP_MAX];	   /* "queue_full" ... */
 
 static inline void clew_count(uint64_t *counter, uint64_t n)
 {

@@ -21,7 +21,7 @@ struct clew_proto_ops;
 
 /* Who was running when bytes crossed the socket, and which bytes. One per fed piece. */
 struct clew_feed {
-	uint64_t ts; /* monotonic, ns */
+	uint64_t ts;  /* monotonic, ns */
 	uint64_t pos; /* stream position of the first byte of this piece, 64 bits */
 	uint32_t pid, tid, turn;
 	uint64_t ctx, ref;
@@ -38,8 +38,8 @@ enum clew_exchange_state {
 
 /* What is not fully known of an exchange; any bit makes clew.complete = false. */
 enum clew_incomplete {
-	CLEW_INC_REQUEST_HEAD = 1 << 0,	 /* headers cut: some may be missing */
-	CLEW_INC_REQUEST_BODY = 1 << 1,	 /* its length is not known */
+	CLEW_INC_REQUEST_HEAD = 1 << 0, /* headers cut: some may be missing */
+	CLEW_INC_REQUEST_BODY = 1 << 1, /* its length is not known */
 	CLEW_INC_RESPONSE_HEAD = 1 << 2,
 	CLEW_INC_RESPONSE_BODY = 1 << 3, /* end not seen: last byte time and size uncertain */
 	CLEW_INC_ABORTED = 1 << 4,	 /* the connection ended before the response did */
@@ -60,13 +60,13 @@ struct clew_exchange {
 	struct clew_exchange *next; /* in the connection's queue */
 
 	/* filled in by the parser */
-	uint8_t state;	       /* enum clew_exchange_state */
-	uint8_t is_server;     /* this process received the request */
-	uint8_t http_minor;    /* HTTP/1.x */
+	uint8_t state;	    /* enum clew_exchange_state */
+	uint8_t is_server;  /* this process received the request */
+	uint8_t http_minor; /* HTTP/1.x */
 	uint8_t resp_minor;
-	uint16_t status;       /* 0: no response */
-	uint16_t incomplete;   /* enum clew_incomplete bits */
-	uint8_t upgraded;      /* 101, or 2xx to CONNECT: the connection left HTTP */
+	uint16_t status;	       /* 0: no response */
+	uint16_t incomplete;	       /* enum clew_incomplete bits */
+	uint8_t upgraded;	       /* 101, or 2xx to CONNECT: the connection left HTTP */
 	uint8_t duplicate_traceparent; /* more than one traceparent header: not to be used */
 	uint8_t pad[2];
 	/*
@@ -80,8 +80,8 @@ struct clew_exchange {
 	uint64_t resp_end_ts;
 	uint64_t req_body, resp_body; /* body bytes as framed (after chunk decoding) */
 	uint64_t req_wire, resp_wire; /* all bytes, head included */
-	struct clew_text method, target, host, user_agent, traceparent, tracestate,
-		forwarded, x_forwarded_for, x_forwarded_proto, content_type;
+	struct clew_text method, target, host, user_agent, traceparent, tracestate, forwarded,
+		x_forwarded_for, x_forwarded_proto, content_type;
 	uint32_t text_used;
 	char text[CLEW_EXCHANGE_TEXT];
 

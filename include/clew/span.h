@@ -69,9 +69,9 @@ enum clew_link {
 	CLEW_LINK_EXACT = 2,	/* proved by identity */
 };
 
-#define CLEW_SPAN_FLAG_SAMPLED 0x01
+#define CLEW_SPAN_FLAG_SAMPLED	     0x01
 #define CLEW_SPAN_FLAG_HAS_IS_REMOTE 0x100
-#define CLEW_SPAN_FLAG_IS_REMOTE 0x200
+#define CLEW_SPAN_FLAG_IS_REMOTE     0x200
 
 struct clew_span_event {
 	uint64_t ts_ns; /* unix */

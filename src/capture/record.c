@@ -18,9 +18,9 @@
 
 #include <clew/capture.h>
 
-#define MAGIC "clew recording 1       \n" /* 24 bytes */
-#define MAGIC_LEN 24
-#define SLOTS 16384
+#define MAGIC	   "clew recording 1       \n" /* 24 bytes */
+#define MAGIC_LEN  24
+#define SLOTS	   16384
 #define RECORD_MAX 65536
 
 struct slot {
@@ -105,8 +105,8 @@ static void redact(struct clew_recorder *rec, struct clew_segment *seg)
 		at += len;
 	}
 	s->in_head[seg->dir & 1] = head;
-	if (!head && !(seg->tail_len >= 5 &&
-		       !memcmp(seg->tail + seg->tail_len - 5, "0\r\n\r\n", 5)))
+	if (!head &&
+	    !(seg->tail_len >= 5 && !memcmp(seg->tail + seg->tail_len - 5, "0\r\n\r\n", 5)))
 		mask(seg->tail, seg->tail_len);
 }
 
@@ -188,7 +188,8 @@ int clew_replay(const char *path, void (*fn)(void *arg, const struct clew_event 
 
 		if (ev->size < sizeof(*ev) || fread(ev + 1, 1, rest, file) != rest) {
 			err = -EINVAL;
-			snprintf(errbuf, n, "%s: the record at byte %lld is cut or damaged", path, at);
+			snprintf(errbuf, n, "%s: the record at byte %lld is cut or damaged", path,
+				 at);
 			break;
 		}
 		at += (long long)(sizeof(*ev) + rest);

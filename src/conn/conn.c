@@ -13,10 +13,10 @@
 
 #include <clew/conn.h>
 
-#define SECOND 1000000000ULL
-#define DYING_NS (2 * SECOND)
+#define SECOND		   1000000000ULL
+#define DYING_NS	   (2 * SECOND)
 #define FREE_EXCHANGES_MAX 4096
-#define EXITED_MAX 64
+#define EXITED_MAX	   64
 
 enum conn_state { CONN_NEW, CONN_PARSING, CONN_IGNORED };
 
@@ -25,7 +25,7 @@ struct clew_conns {
 	struct clew_ledger *ledger;
 	struct clew_exchange_sink sink;
 	struct clew_proto_sink parser_sink; /* borrowed by every parser */
-	struct clew_conn **table; /* by id, linear probing, power of two */
+	struct clew_conn **table;	    /* by id, linear probing, power of two */
 	uint32_t mask, count, max;
 	struct clew_conn lru; /* list head */
 	struct clew_exchange *free_exchanges;

@@ -14,7 +14,7 @@
 
 #include <clew/enrich.h>
 
-#define SECOND 1000000000ULL
+#define SECOND	1000000000ULL
 #define KEEP_NS (10 * SECOND)
 
 struct proc {

@@ -25,10 +25,10 @@
 #include "probe/programs.h"
 #include "probe/watcher.h"
 
-#define SECOND 1000000000ULL
-#define CLOCK_NS (SECOND / 20) /* time goes on in the stream though nothing else happens */
-#define POLL_BUSY_US 2000  /* the ring fills: look again soon */
-#define POLL_IDLE_US 20000 /* nothing came for a while */
+#define SECOND	     1000000000ULL
+#define CLOCK_NS     (SECOND / 20) /* time goes on in the stream though nothing else happens */
+#define POLL_BUSY_US 4000	   /* the ring fills: look again soon */
+#define POLL_IDLE_US 20000	   /* nothing came for a while */
 
 struct clew_live {
 	clew_event_fn fn;
@@ -176,7 +176,8 @@ int clew_live__new(const struct clew_config *cfg, clew_event_fn fn, void *arg,
 	err = clew_programs__load(cfg, &live->programs, errbuf, n);
 	if (err)
 		goto err_out;
-	live->ring = ring_buffer__new(clew_programs__ring_fd(live->programs), on_record, live, NULL);
+	live->ring =
+		ring_buffer__new(clew_programs__ring_fd(live->programs), on_record, live, NULL);
 	if (!live->ring) {
 		err = -errno;
 		snprintf(errbuf, n, "cannot map the ring buffer of %u bytes: %s",

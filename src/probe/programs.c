@@ -17,7 +17,7 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
-#include "../bpf/config.h"
+#include <clew/bpf.h>
 #include "base/log.h"
 #include "clew.skel.h"
 #include "probe/programs.h"
@@ -28,16 +28,19 @@ struct clew_programs {
 	struct bpf_link **links;
 	size_t nr_links;
 	bool uprobe_multi;
+	bool turns; /* the hook on event loops' turns is attached */
 	int nr_cpus;
 };
 
 static const struct layer {
 	enum clew_capture_layer layer;
 	const char *name, *prefix[2];
+	const char *needs; /* a BTF type that the kernel must have for this variant, or NULL */
 } layers[] = {
-	{CLEW_LAYER_FENTRY, "fentry", {"clew_fx_", NULL}},
-	{CLEW_LAYER_KPROBE, "kprobe", {"clew_kp_", "clew_kr_"}},
-	{CLEW_LAYER_RAWTP, "rawtp", {"clew_sys_exit", NULL}},
+	{CLEW_LAYER_FENTRY, "fentry", {"clew_fx_", NULL}, NULL},
+	{CLEW_LAYER_KPROBE, "kprobe", {"clew_kp_", "clew_kr_"}, NULL},
+	{CLEW_LAYER_RAWTP, "rawtp", {"clew_rt_", NULL}, "btf_trace_sock_send_length"},
+	{CLEW_LAYER_RAWTP, "rawtp", {"clew_sys_exit", NULL}, NULL},
 };
 
 static const struct layer *layer_of(enum clew_capture_layer layer)
@@ -81,26 +84,35 @@ static bool enum_has(const struct btf *btf, const char *type, const char *name)
 	return false;
 }
 
+static bool of_layer(const struct layer *layer, const char *name)
+{
+	for (int i = 0; i < 2 && layer->prefix[i]; i++)
+		if (!strncmp(name, layer->prefix[i], strlen(layer->prefix[i])))
+			return true;
+	return false;
+}
+
 /* Which of the programs are loaded: those of every layer, and this layer's where they fit. */
 static void choose(struct clew_programs *pr, const struct btf *btf, const struct layer *layer)
 {
 	struct bpf_program *prog;
 
-	bpf_object__for_each_program(prog, pr->skel->obj) {
+	bpf_object__for_each_program(prog, pr->skel->obj)
+	{
 		const char *name = bpf_program__name(prog);
-		bool on = !strncmp(name, "clew_fx_", 8) || !strncmp(name, "clew_kp_", 8) ||
-			  !strncmp(name, "clew_kr_", 8) || !strcmp(name, "clew_sys_exit");
+		bool on = of_layer(layer, name);
 
-		if (!on) {
-			bpf_program__set_autoload(prog, true);
-			continue;
-		}
-		on = false;
-		for (int i = 0; i < 2 && layer->prefix[i]; i++)
-			on = on || !strncmp(name, layer->prefix[i], strlen(layer->prefix[i]));
+		for (size_t i = 0; !on && i < sizeof(layers) / sizeof(layers[0]); i++)
+			if (of_layer(&layers[i], name))
+				goto next; /* another layer's */
 		if (on && layer->layer != CLEW_LAYER_RAWTP)
 			on = kernel_has(btf, hooked(prog));
+		else
+			on = true;
 		bpf_program__set_autoload(prog, on);
+		continue;
+	next:
+		bpf_program__set_autoload(prog, false);
 	}
 }
 
@@ -131,7 +143,8 @@ static void configure(struct clew_programs *pr, const struct clew_config *cfg)
 
 static void set_uprobe_type(struct clew_programs *pr)
 {
-	struct bpf_program *all[] = {pr->skel->progs.clew_go_serve, pr->skel->progs.clew_go_roundtrip,
+	struct bpf_program *all[] = {pr->skel->progs.clew_go_serve,
+				     pr->skel->progs.clew_go_roundtrip,
 				     pr->skel->progs.clew_py_task, pr->skel->progs.clew_py_copy};
 
 	for (size_t i = 0; pr->uprobe_multi && i < sizeof(all) / sizeof(all[0]); i++)
@@ -178,15 +191,16 @@ static int attach_all(struct clew_programs *pr, char *errbuf, size_t n)
 	struct bpf_program *prog;
 	size_t max = 0;
 
-	bpf_object__for_each_program(prog, pr->skel->obj)
-		max++;
-	pr->links = calloc(max, sizeof(*pr->links));
+	bpf_object__for_each_program(prog, pr->skel->obj) max++;
+	pr->links = calloc(max + 1, sizeof(*pr->links)); /* one more: turns */
 	if (!pr->links)
 		return -ENOMEM;
-	bpf_object__for_each_program(prog, pr->skel->obj) {
+	bpf_object__for_each_program(prog, pr->skel->obj)
+	{
 		struct bpf_link *link;
 
-		if (!bpf_program__autoload(prog) || is_uprobe(prog))
+		if (!bpf_program__autoload(prog) || is_uprobe(prog) ||
+		    prog == pr->skel->progs.clew_rt_turn)
 			continue;
 		link = bpf_program__attach(prog);
 		if (!link) {
@@ -228,8 +242,9 @@ int clew_programs__load(const struct clew_config *cfg, struct clew_programs **re
 	libbpf_set_print(print_libbpf);
 	btf = btf__load_vmlinux_btf();
 	if (!btf) {
-		snprintf(errbuf, n, "the kernel has no BTF (/sys/kernel/btf/vmlinux): it must be "
-				    "built with CONFIG_DEBUG_INFO_BTF=y");
+		snprintf(errbuf, n,
+			 "the kernel has no BTF (/sys/kernel/btf/vmlinux): it must be "
+			 "built with CONFIG_DEBUG_INFO_BTF=y");
 		free(pr);
 		return -EOPNOTSUPP;
 	}
@@ -239,6 +254,9 @@ int clew_programs__load(const struct clew_config *cfg, struct clew_programs **re
 	pr->nr_cpus = libbpf_num_possible_cpus();
 	for (size_t i = 0; i < sizeof(layers) / sizeof(layers[0]); i++) {
 		if (cfg->capture.layer != CLEW_LAYER_AUTO && cfg->capture.layer != layers[i].layer)
+			continue;
+		if (layers[i].needs &&
+		    btf__find_by_name_kind(btf, layers[i].needs, BTF_KIND_TYPEDEF) < 0)
 			continue;
 		err = load_layer(pr, cfg, btf, &layers[i]);
 		if (err) {
@@ -281,24 +299,57 @@ const char *clew_programs__layer(const struct clew_programs *pr)
 	return layer_of(pr->layer)->name;
 }
 
+int clew_programs__need_turns(struct clew_programs *pr)
+{
+	struct bpf_link *link;
+
+	if (pr->turns || !bpf_program__autoload(pr->skel->progs.clew_rt_turn))
+		return 0;
+	link = bpf_program__attach(pr->skel->progs.clew_rt_turn);
+	if (!link)
+		return -errno;
+	pr->turns = true;
+	pr->links[pr->nr_links++] = link;
+	return 0;
+}
+
 int clew_programs__ring_fd(const struct clew_programs *pr)
 {
 	return bpf_map__fd(pr->skel->maps.events);
 }
 
+/* As proc_set() and proc_del() in bpf/lib/base.bpf.h. */
+static void set_slot(struct clew_programs *pr, uint32_t pid, const struct clew_proc *proc)
+{
+	uint32_t low = pid % CLEW_PROC_SLOTS;
+	struct clew_proc_slot slot;
+
+	if (bpf_map__lookup_elem(pr->skel->maps.proc_cache, &low, sizeof(low), &slot, sizeof(slot),
+				 0))
+		return;
+	if (!proc || (slot.pid && slot.pid != pid))
+		slot.pid = CLEW_SLOT_SHARED;
+	else
+		slot.pid = pid;
+	if (proc)
+		slot.proc = *proc;
+	bpf_map__update_elem(pr->skel->maps.proc_cache, &low, sizeof(low), &slot, sizeof(slot),
+			     BPF_ANY);
+}
+
 int clew_programs__set_proc(struct clew_programs *pr, uint32_t pid, const struct clew_proc *proc)
 {
-	uint32_t low = pid % CLEW_PID_HINTS, one = 1;
-	int err = bpf_map__update_elem(pr->skel->maps.procs, &pid, sizeof(pid), proc,
-				       sizeof(*proc), BPF_ANY);
+	int err = bpf_map__update_elem(pr->skel->maps.procs, &pid, sizeof(pid), proc, sizeof(*proc),
+				       BPF_ANY);
 
-	return err ? err :
-		     bpf_map__update_elem(pr->skel->maps.pid_hint, &low, sizeof(low), &one,
-					  sizeof(one), BPF_ANY);
+	if (!err)
+		set_slot(pr, pid, proc);
+	return err;
 }
 
 int clew_programs__del_proc(struct clew_programs *pr, uint32_t pid)
 {
+	set_slot(pr, pid, NULL);
 	return bpf_map__delete_elem(pr->skel->maps.procs, &pid, sizeof(pid), 0);
 }
 

@@ -19,7 +19,8 @@ struct clew_programs;
 struct clew_proc;
 struct bpf_link;
 
-/* Try the wanted layer, or all of them from the cheapest on. The socket hooks are attached on return: no process is traced yet. */
+/* Try the wanted layer, or all of them from the cheapest on. The socket hooks are attached on
+ * return: no process is traced yet. */
 int clew_programs__load(const struct clew_config *cfg, struct clew_programs **ret, char *errbuf,
 			size_t n);
 int clew_programs__watch_port(struct clew_programs *pr, uint16_t port);
@@ -27,6 +28,8 @@ void clew_programs__detach(struct clew_programs *pr);
 void clew_programs__free(struct clew_programs *pr); /* NULL is fine */
 
 const char *clew_programs__layer(const struct clew_programs *pr);
+/* A process is traced whose event loops' turns matter: costs every system call a little. */
+int clew_programs__need_turns(struct clew_programs *pr);
 int clew_programs__ring_fd(const struct clew_programs *pr);
 int clew_programs__set_proc(struct clew_programs *pr, uint32_t pid, const struct clew_proc *proc);
 int clew_programs__del_proc(struct clew_programs *pr, uint32_t pid);

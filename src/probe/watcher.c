@@ -20,7 +20,7 @@
 #include <bpf/libbpf.h>
 #include <uthash.h>
 
-#include "../bpf/config.h"
+#include <clew/bpf.h>
 #include "base/log.h"
 #include "probe/procfs.h"
 #include "probe/resource.h"
@@ -28,9 +28,9 @@
 #include "probe/select.h"
 #include "probe/watcher.h"
 
-#define JOBS_MAX 4096
-#define INFO_MAX 4096 /* PROC_INFO records waiting to be taken */
-#define INFO_TEXT 4096
+#define JOBS_MAX	4096
+#define INFO_MAX	4096 /* PROC_INFO records waiting to be taken */
+#define INFO_TEXT	4096
 #define GENERATIONS_MAX 16
 
 enum job_kind { JOB_LOOK, JOB_MATCH, JOB_EXIT, JOB_WANT };
@@ -81,8 +81,9 @@ static void push(struct clew_watcher *w, struct job job)
 	pthread_mutex_lock(&w->lock);
 	if (w->nr_jobs == JOBS_MAX) {
 		if (!w->jobs_lost++)
-			clew_log(CLEW_LOG_WARN, "more than %d processes wait to be looked at: some "
-						"are traced without their runtime's rules",
+			clew_log(CLEW_LOG_WARN,
+				 "more than %d processes wait to be looked at: some "
+				 "are traced without their runtime's rules",
 				 JOBS_MAX);
 	} else {
 		w->jobs[(w->head + w->nr_jobs++) % JOBS_MAX] = job;
@@ -272,10 +273,14 @@ static int look(struct clew_watcher *w, uint32_t pid)
 	p->rt = rt;
 	p->wants = wants;
 	kernel_entry(&rt, &entry);
+	if (entry.flags & CLEW_PROC_THREADS)
+		clew_programs__need_turns(w->programs);
 	err = clew_programs__set_proc(w->programs, pid, &entry);
 	if (err) {
-		clew_log(CLEW_LOG_WARN, "pid %u is not traced: the process table is full "
-					"(capture.max_processes)", pid);
+		clew_log(CLEW_LOG_WARN,
+			 "pid %u is not traced: the process table is full "
+			 "(capture.max_processes)",
+			 pid);
 		free(p);
 		return err;
 	}
@@ -383,8 +388,8 @@ static void run(struct clew_watcher *w, const struct job *job)
 static void *watch(void *arg)
 {
 	struct clew_watcher *w = arg;
-	bool scans = w->cfg->select.cgroups.n || w->cfg->select.containers.n ||
-		     w->cfg->select.nr_ports;
+	bool scans =
+		w->cfg->select.cgroups.n || w->cfg->select.containers.n || w->cfg->select.nr_ports;
 
 	pthread_mutex_lock(&w->lock);
 	while (!w->stop) {
@@ -475,6 +480,8 @@ int clew_watcher__new(const struct clew_config *cfg, struct clew_programs *progr
 	pthread_condattr_destroy(&attr);
 	w->cache = clew_runtime_cache__new();
 	err = exclude_self(w);
+	if (!err && cfg->select.all)
+		err = clew_programs__need_turns(programs);
 	if (!err)
 		err = select_now(w, errbuf, n);
 	if (err)

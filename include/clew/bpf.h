@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
 /*
- * config.h - what the agent tells the BPF programs: constants fixed at load (struct
+ * bpf.h - what the agent tells the BPF programs: constants fixed at load (struct
  * clew_bpf_config, read-only data, so that the verifier drops what is off) and one entry per
  * traced process. Shared with src/probe/.
  */
-#ifndef CLEW_BPF_CONFIG_H
-#define CLEW_BPF_CONFIG_H
+#ifndef CLEW_BPF_H
+#define CLEW_BPF_H
 
 #include <clew/event.h>
 
@@ -18,8 +18,6 @@ struct clew_bpf_config {
 	__u8 pad[5];
 };
 
-#define CLEW_PID_HINTS 65536
-
 enum clew_proc_flags {
 	CLEW_PROC_EXCLUDED = 1 << 0, /* never traced */
 	CLEW_PROC_THREADS = 1 << 1,  /* keep loop state per thread */
@@ -27,17 +25,27 @@ enum clew_proc_flags {
 
 /* Value of map `procs`, key: thread group id. Offsets are those of the process's runtime. */
 struct clew_proc {
-	__u16 flags;	 /* enum clew_proc_flags */
-	__u16 runtime;	 /* enum clew_runtime_kind */
-	__u16 go_goid;	 /* runtime.g.goid; 0: unknown, no goroutine is reported */
-	__u16 go_req_ctx; /* net/http.Request.ctx */
-	__u16 go_pc_conn; /* net/http.persistConn.conn */
+	__u16 flags;	   /* enum clew_proc_flags */
+	__u16 runtime;	   /* enum clew_runtime_kind */
+	__u16 go_goid;	   /* runtime.g.goid; 0: unknown, no goroutine is reported */
+	__u16 go_req_ctx;  /* net/http.Request.ctx */
+	__u16 go_pc_conn;  /* net/http.persistConn.conn */
 	__u16 py_ctx;	   /* PyThreadState.context; 0: unknown */
 	__u16 py_task_ctx; /* _asyncio Task.task_context; 0: unknown */
 	__u16 pad;
 	__u32 py_specific; /* struct pthread.specific, from the thread pointer */
 	__u32 py_key;	   /* the pthread key that holds the PyThreadState */
 	__u64 go_itab_tls; /* itab of *crypto/tls.Conn as net.Conn, 0: none */
+};
+
+#define CLEW_PROC_SLOTS	 65536
+#define CLEW_SLOT_SHARED 0xffffffff /* several pids, or one that ended: ask `procs` */
+
+/* Value of map `proc_cache`, key: low bits of the thread group id. */
+struct clew_proc_slot {
+	__u32 pid; /* 0: nobody; CLEW_SLOT_SHARED */
+	__u32 pad;
+	struct clew_proc proc;
 };
 
 /* Value of map `threads`, key: thread id. */
@@ -58,11 +66,11 @@ struct clew_kconn {
 	__u32 budget;	 /* payload bytes that may still be copied in this direction */
 	__u32 upos[2];	 /* Unix: stream position by direction */
 	__u16 family;
-	__u8 class;	 /* enum clew_conn_class */
+	__u8 class; /* enum clew_conn_class */
 	__u8 role;
-	__u8 last_dir;	 /* 0xff: no byte yet */
-	__u8 announced;	 /* CONN_OPEN was emitted */
-	__u8 flips;	 /* direction flips while the class is unknown */
+	__u8 last_dir;	/* 0xff: no byte yet */
+	__u8 announced; /* CONN_OPEN was emitted */
+	__u8 flips;	/* direction flips while the class is unknown */
 	__u8 from_start;
 };
 

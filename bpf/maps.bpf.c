@@ -12,5 +12,6 @@ struct clew_map_watch_ports watch_ports SEC(".maps");
 struct clew_map_stats stats SEC(".maps");
 
 const volatile struct clew_bpf_config config = {};
+volatile __u32 stopped = 0;
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";

@@ -79,5 +79,6 @@ extern struct clew_map_watch_ports watch_ports SEC(".maps");
 extern struct clew_map_stats stats SEC(".maps");
 
 extern const volatile struct clew_bpf_config config;
+extern volatile __u32 stopped; /* the agent drains: nothing new is reported */
 
 #endif

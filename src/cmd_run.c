@@ -186,9 +186,7 @@ static int finish(struct run *run)
 
 	if (run->child > 0 && !run->child_ended)
 		kill(run->child, SIGTERM); /* clew started it, so clew's end is its end */
-	clew_live__stop(run->live);
-	while (clew_live__poll(run->live, 0, POLL_EVENTS) > 1 && mono_ns() < until)
-		;
+	clew_live__stop(run->live, DRAIN_MS / 2);
 	clew_pipeline__drain(run->pipeline);
 	clew_pipeline__account(run->pipeline);
 	if (run->cfg->telemetry.metrics_interval_ms)

@@ -112,6 +112,8 @@ static __always_inline struct clew_proc *traced(__u32 tgid, struct clew_proc *sp
 	struct clew_proc_slot *slot = bpf_map_lookup_elem(&proc_cache, &low);
 	struct clew_proc *p;
 
+	if (stopped)
+		return NULL;
 	if (slot && slot->pid == tgid)
 		return slot->proc.flags & CLEW_PROC_EXCLUDED ? NULL : &slot->proc;
 	if (!config.trace_all && (!slot || !slot->pid))
@@ -147,12 +149,15 @@ static __always_inline void header(struct clew_event *h, __u8 type, __u16 size, 
  * Room for a fixed-size record, or NULL (counted). Every caller submits what it got. The pointer
  * is tested in one place only: older verifiers do not know a reserved record as non-NULL.
  */
-#define RESERVE(type_)                                                                             \
-	({                                                                                         \
-		type_ *r_ = bpf_ringbuf_reserve(&events, sizeof(type_), 0);                        \
-		if (!r_)                                                                           \
-			count_exact(CLEW_STAT_DROP_RING_FULL);                                     \
-		r_;                                                                                \
+#define RESERVE(type_) \
+	({ \
+		type_ *r_ = NULL; \
+		if (!stopped) { \
+			r_ = bpf_ringbuf_reserve(&events, sizeof(type_), 0); \
+			if (!r_) \
+				count_exact(CLEW_STAT_DROP_RING_FULL); \
+		} \
+		r_; \
 	})
 
 /* The agent polls by a timer: a wake-up costs more than the event. */

@@ -41,8 +41,8 @@ void clew_live__ignore(struct clew_live *live, uint64_t sk, uint64_t conn_id);
 void clew_live__stats(struct clew_live *live, uint64_t count[CLEW_STAT_MAX]);
 const char *clew_live__layer(const struct clew_live *live);
 uint32_t clew_live__nr_traced(const struct clew_live *live);
-/* No more events from now on; what the ring buffer holds can still be polled. */
-void clew_live__stop(struct clew_live *live);
+/* No more events from now on; delivers what the ring buffer holds, within deadline_ms. */
+void clew_live__stop(struct clew_live *live, int deadline_ms);
 void clew_live__free(struct clew_live *live); /* NULL is fine */
 
 #endif

@@ -28,6 +28,7 @@
 #define SECOND	     1000000000ULL
 #define CLOCK_NS     (SECOND / 20) /* time goes on in the stream though nothing else happens */
 #define POLL_BUSY_US 4000	   /* the ring fills: look again soon */
+#define POLL_MAX 100000
 #define POLL_IDLE_US 20000	   /* nothing came for a while */
 
 struct clew_live {
@@ -40,7 +41,6 @@ struct clew_live {
 	int delivered; /* in this poll */
 	uint32_t idle_us;
 	uint64_t next_second, next_clock;
-	bool stopped;
 };
 
 static uint64_t now_ns(clockid_t clock)
@@ -103,38 +103,51 @@ static int on_record(void *arg, void *data, size_t size)
 	return --live->budget > 0 ? 0 : -EAGAIN; /* what was seen is consumed either way */
 }
 
+static bool consume(struct clew_live *live, int max)
+{
+	int before = live->delivered;
+
+	live->budget = max;
+	ring_buffer__consume(live->ring);
+	return live->delivered > before;
+}
+
 int clew_live__poll(struct clew_live *live, int timeout_ms, int max)
 {
 	uint64_t now = now_ns(CLOCK_MONOTONIC), until = now + (uint64_t)timeout_ms * 1000000;
 
 	live->delivered = 0;
-	if (now >= live->next_clock && !live->stopped) {
+	if (now >= live->next_clock) {
 		live->next_clock = now + CLOCK_NS;
 		deliver_clock(live);
 	}
-	if (now >= live->next_second && !live->stopped) {
+	if (now >= live->next_second) {
 		live->next_second = now + SECOND;
 		deliver_stats(live);
 	}
 	clew_watcher__take(live->watcher, on_info, live);
-	live->budget = max;
-	for (;;) {
-		int before = live->delivered;
-
-		ring_buffer__consume(live->ring);
-		if (live->delivered > before) {
-			live->idle_us = POLL_BUSY_US;
-			break;
-		}
-		if (live->stopped)
-			deliver_stats(live);
-		if (live->stopped || now_ns(CLOCK_MONOTONIC) >= until)
-			break;
+	while (!consume(live, max)) {
+		if (now_ns(CLOCK_MONOTONIC) >= until)
+			return live->delivered;
 		usleep(live->idle_us);
 		if (live->idle_us < POLL_IDLE_US)
 			live->idle_us += POLL_BUSY_US;
 	}
+	if (live->delivered < max) /* the ring is empty: let it fill a little */
+		usleep(POLL_BUSY_US);
+	live->idle_us = POLL_BUSY_US;
 	return live->delivered;
+}
+
+void clew_live__stop(struct clew_live *live, int deadline_ms)
+{
+	uint64_t until = now_ns(CLOCK_MONOTONIC) + (uint64_t)deadline_ms * 1000000;
+
+	clew_programs__silence(live->programs);
+	clew_watcher__take(live->watcher, on_info, live);
+	while (consume(live, POLL_MAX) && now_ns(CLOCK_MONOTONIC) < until)
+		;
+	deliver_stats(live);
 }
 
 void clew_live__want(struct clew_live *live, uint32_t pid, enum clew_want want)
@@ -193,14 +206,6 @@ int clew_live__new(const struct clew_config *cfg, clew_event_fn fn, void *arg,
 err_out:
 	clew_live__free(live);
 	return err;
-}
-
-void clew_live__stop(struct clew_live *live)
-{
-	if (live->stopped)
-		return;
-	clew_programs__detach(live->programs);
-	live->stopped = true;
 }
 
 void clew_live__free(struct clew_live *live)

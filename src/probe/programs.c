@@ -32,6 +32,9 @@ struct clew_programs {
 	int nr_cpus;
 };
 
+/* A program that runs while the switch is thrown is done after that, preempted or not. */
+#define SILENCE_US 5000
+
 static const struct layer {
 	enum clew_capture_layer layer;
 	const char *name, *prefix[2];
@@ -280,9 +283,10 @@ int clew_programs__load(const struct clew_config *cfg, struct clew_programs **re
 	return 0;
 }
 
-void clew_programs__detach(struct clew_programs *pr)
+void clew_programs__silence(struct clew_programs *pr)
 {
-	free_links(pr);
+	__atomic_store_n(&pr->skel->bss->stopped, 1, __ATOMIC_SEQ_CST);
+	usleep(SILENCE_US);
 }
 
 void clew_programs__free(struct clew_programs *pr)

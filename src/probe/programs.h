@@ -24,7 +24,8 @@ struct bpf_link;
 int clew_programs__load(const struct clew_config *cfg, struct clew_programs **ret, char *errbuf,
 			size_t n);
 int clew_programs__watch_port(struct clew_programs *pr, uint16_t port);
-void clew_programs__detach(struct clew_programs *pr);
+/* Nothing new is reported from now on. Detaching is slow on many kernels, and comes later. */
+void clew_programs__silence(struct clew_programs *pr);
 void clew_programs__free(struct clew_programs *pr); /* NULL is fine */
 
 const char *clew_programs__layer(const struct clew_programs *pr);

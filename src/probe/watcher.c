@@ -32,6 +32,8 @@
 #define INFO_MAX	4096 /* PROC_INFO records waiting to be taken */
 #define INFO_TEXT	4096
 #define GENERATIONS_MAX 16
+#define TCP_CONNECTED 1 /* states in /proc/net/tcp: include/net/tcp_states.h */
+#define TCP_LISTENING 10
 
 enum job_kind { JOB_LOOK, JOB_MATCH, JOB_EXIT, JOB_WANT };
 
@@ -236,6 +238,68 @@ static void attach_site(struct clew_watcher *w, struct proc *p, enum clew_site_k
 	}
 }
 
+/* ---- does it call out already? ----------------------------------------------------------- */
+
+#define SOCKETS_MAX 1024
+
+struct sockets {
+	uint64_t inode[SOCKETS_MAX];
+	uint32_t nr;
+	uint16_t listens[64];
+	uint32_t nr_listens;
+	bool calls_out, second_pass;
+};
+
+static int on_socket(void *arg, uint64_t inode)
+{
+	struct sockets *s = arg;
+
+	if (s->nr < SOCKETS_MAX)
+		s->inode[s->nr++] = inode;
+	return 0;
+}
+
+static bool listens_on(const struct sockets *s, uint16_t port)
+{
+	for (uint32_t i = 0; i < s->nr_listens; i++)
+		if (s->listens[i] == port)
+			return true;
+	return false;
+}
+
+static int on_tcp(void *arg, const struct clew_tcp_line *line)
+{
+	struct sockets *s = arg;
+	bool mine = false;
+
+	for (uint32_t i = 0; !mine && i < s->nr; i++)
+		mine = s->inode[i] == line->inode;
+	if (!mine)
+		return 0;
+	if (line->state == TCP_LISTENING && s->nr_listens < 64)
+		s->listens[s->nr_listens++] = line->local_port;
+	else if (s->second_pass && line->state == TCP_CONNECTED && !listens_on(s, line->local_port))
+		s->calls_out = true;
+	return s->calls_out;
+}
+
+/* An established connection whose local port it does not listen on: a pool from before. */
+static bool calls_out(uint32_t pid)
+{
+	struct sockets *s = calloc(1, sizeof(*s));
+	bool out = false;
+
+	if (!s)
+		return false;
+	clew_procfs__each_socket(pid, on_socket, s);
+	clew_procfs__each_tcp(pid, on_tcp, s);
+	s->second_pass = true;
+	clew_procfs__each_tcp(pid, on_tcp, s);
+	out = s->calls_out;
+	free(s);
+	return out;
+}
+
 static void attach_wants(struct clew_watcher *w, struct proc *p)
 {
 	if (p->rt.kind == CLEW_RT_PYTHON && !p->rt.uses_uvloop)
@@ -272,6 +336,8 @@ static int look(struct clew_watcher *w, uint32_t pid)
 	p->pid = pid;
 	p->rt = rt;
 	p->wants = wants;
+	if (rt.kind == CLEW_RT_GO && calls_out(pid))
+		p->wants |= 1U << CLEW_WANT_GO_CLIENT;
 	kernel_entry(&rt, &entry);
 	if (entry.flags & CLEW_PROC_THREADS)
 		clew_programs__need_turns(w->programs);

@@ -30,7 +30,7 @@
 #define BATCH		  256
 #define TICK_NS		  (20 * MS)
 #define SLOW_TICK_NS	  (1000 * MS)
-#define LOST_WORKER_CALLS 3 /* unexplained calls of Python worker threads before we look closer */
+#define MARK_LOOP_SERVER 8 /* beside enum clew_want: requests are read by its event loop */
 
 struct clew_pipeline {
 	const struct clew_config *cfg;
@@ -47,7 +47,6 @@ struct clew_pipeline {
 	bool have_stats;
 	uint64_t read; /* kernel events fed */
 	uint64_t now, next_tick, next_slow_tick;
-	uint32_t unexplained; /* see LOST_WORKER_CALLS */
 	struct clew_span *batch[BATCH];
 	size_t nr_batch;
 };
@@ -81,19 +80,6 @@ static void keep_or_drop(struct clew_pipeline *p, struct clew_span *span,
 		flush(p);
 }
 
-/* A Python thread that is no event loop calls out, and nobody knows why: contexts are copied
- * to worker threads. Watching the copies costs a dozen hits a request, so only when needed. */
-static void consider_python(struct clew_pipeline *p, const struct clew_exchange *ex,
-			    const struct clew_placement *place)
-{
-	if (ex->is_server || place->has_parent || ex->req.ctx_kind != CLEW_CTX_PYTHON ||
-	    ex->req.seg_flags & CLEW_SEG_LOOP || !p->source.want)
-		return;
-	if (++p->unexplained >= LOST_WORKER_CALLS &&
-	    clew_enrich__mark(p->enrich, ex->req.pid, CLEW_WANT_PY_COPY))
-		p->source.want(p->source.arg, ex->req.pid, CLEW_WANT_PY_COPY);
-}
-
 static void on_release(void *arg, struct clew_exchange *ex, const struct clew_placement *place)
 {
 	struct clew_pipeline *p = arg;
@@ -108,7 +94,6 @@ static void on_release(void *arg, struct clew_exchange *ex, const struct clew_pl
 	}
 	span = clew_build__http(p->cfg, &p->wall, ex, place,
 				clew_enrich__resource(p->enrich, ex->req.pid));
-	consider_python(p, ex, place);
 	if (span) {
 		clew_count(&p->ledger->exchanges_spans, 1);
 		keep_or_drop(p, span, place);
@@ -118,15 +103,40 @@ static void on_release(void *arg, struct clew_exchange *ex, const struct clew_pl
 	clew_exchange__free(ex);
 }
 
+/* Ask for `want` in a process, once. */
+static void want(struct clew_pipeline *p, uint32_t pid, enum clew_want want)
+{
+	if (p->source.want && clew_enrich__mark(p->enrich, pid, want))
+		p->source.want(p->source.arg, pid, want);
+}
+
+/*
+ * Probes that cost something wait until they are needed: in a Go process that calls out, and in
+ * a Python process whose event loop reads requests and whose other threads call out (endpoints
+ * that run in worker threads: the context is copied to them, a dozen copies a request).
+ */
+static void consider_probes(struct clew_pipeline *p, const struct clew_exchange *ex)
+{
+	uint16_t runtime = clew_enrich__runtime(p->enrich, ex->req.pid);
+	bool loop = ex->req.seg_flags & CLEW_SEG_LOOP;
+
+	if (runtime == CLEW_RT_GO && !ex->is_server)
+		want(p, ex->req.pid, CLEW_WANT_GO_CLIENT);
+	if (runtime != CLEW_RT_PYTHON)
+		return;
+	if (ex->is_server && loop)
+		clew_enrich__mark(p->enrich, ex->req.pid, MARK_LOOP_SERVER);
+	else if (!ex->is_server && !loop &&
+		 clew_enrich__marked(p->enrich, ex->req.pid, MARK_LOOP_SERVER))
+		want(p, ex->req.pid, CLEW_WANT_PY_COPY);
+}
+
 static void on_request(void *arg, struct clew_exchange *ex)
 {
 	struct clew_pipeline *p = arg;
 
-	/* A Go process calls out: from now on its net/http is worth two probes. */
-	if (!ex->is_server && p->source.want &&
-	    clew_enrich__runtime(p->enrich, ex->req.pid) == CLEW_RT_GO &&
-	    clew_enrich__mark(p->enrich, ex->req.pid, CLEW_WANT_GO_CLIENT))
-		p->source.want(p->source.arg, ex->req.pid, CLEW_WANT_GO_CLIENT);
+	if (p->source.want)
+		consider_probes(p, ex);
 	clew_correlate__request(p->correlate, ex);
 }
 
@@ -251,8 +261,10 @@ void clew_pipeline__account(struct clew_pipeline *p)
 
 	l->events_dropped[CLEW_EDROP_RING_FULL] = p->kernel[CLEW_STAT_DROP_RING_FULL];
 	l->events_dropped[CLEW_EDROP_CONN_TABLE_FULL] = p->kernel[CLEW_STAT_DROP_CONN_FULL];
+	l->events_dropped[CLEW_EDROP_PROBE_MISSED] = p->kernel[CLEW_STAT_MISSED];
 	l->events_seen = (p->have_stats ? p->kernel[CLEW_STAT_EMITTED] : p->read) +
-			 p->kernel[CLEW_STAT_DROP_RING_FULL] + p->kernel[CLEW_STAT_DROP_CONN_FULL];
+			 p->kernel[CLEW_STAT_DROP_RING_FULL] +
+			 p->kernel[CLEW_STAT_DROP_CONN_FULL] + p->kernel[CLEW_STAT_MISSED];
 }
 
 static size_t add_metric(struct clew_metric *m, size_t n, const char *name, const char *unit,

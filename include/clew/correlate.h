@@ -24,7 +24,7 @@ struct clew_placement {
 	uint8_t sampled;       /* the adopted W3C sampled flag; 1 when none was adopted */
 	uint8_t adopted;       /* trace id comes from a header, here or at an ancestor */
 	enum clew_link link;
-	const char *evidence;	     /* static, e.g. "traceparent", "socket-pair", "goroutine" */
+	const char *evidence; /* static, e.g. "socket-pair"; a root: "traceparent-worn" or NULL */
 	struct clew_text tracestate; /* in the text of `tracestate_of` */
 	const struct clew_exchange *tracestate_of;
 };
@@ -36,12 +36,16 @@ struct clew_correlate_sink {
 };
 
 struct clew_correlate_stats {
-	uint64_t links[3];     /* by enum clew_link, of released exchanges */
-	uint64_t conflicts;    /* two pieces of evidence named different exchanges */
-	uint64_t expired;      /* released undecided: the window ended */
-	uint64_t evicted;      /* released early: the window's byte cap */
-	uint64_t withdrawn;    /* claims taken back */
-	uint64_t bytes, nodes; /* held now */
+	uint64_t links[3];  /* by enum clew_link, of released exchanges */
+	uint64_t conflicts; /* two pieces of evidence named different exchanges */
+	uint64_t expired;   /* released undecided: the window ended */
+	uint64_t evicted;   /* released early: the window's byte cap */
+	uint64_t withdrawn; /* claims taken back */
+	uint64_t py_deep;   /* Python: claims not made for want of a second witness */
+	uint64_t forwarded; /* client requests whose header their process had received itself */
+	uint64_t worn;	    /* headers not adopted: too often, or for too long, in one process */
+	uint64_t bytes;	    /* held now: nodes, their exchanges, side tables */
+	uint64_t nodes;	    /* held now */
 };
 
 struct clew_correlate;

@@ -21,6 +21,7 @@ struct clew_resource *clew_enrich__resource(struct clew_enrich *en, uint32_t pid
 uint16_t clew_enrich__runtime(const struct clew_enrich *en, uint32_t pid);
 /* Set bit `bit` of the process's marks. True when it was not set before. */
 bool clew_enrich__mark(struct clew_enrich *en, uint32_t pid, unsigned int bit);
+bool clew_enrich__marked(const struct clew_enrich *en, uint32_t pid, unsigned int bit);
 /* Forget processes that ended a while ago. */
 void clew_enrich__tick(struct clew_enrich *en, uint64_t now);
 void clew_enrich__free(struct clew_enrich *en); /* NULL is fine */

@@ -197,6 +197,7 @@ enum clew_stat {
 	CLEW_STAT_EDGE_UNRESOLVED, /* runtime probes that read nothing usable */
 	CLEW_STAT_THREADS_FULL,	   /* threads that found no room in the thread map */
 	CLEW_STAT_DROP_SEGMENTS,   /* of DROP_RING_FULL: segment records */
+	CLEW_STAT_MISSED, /* runs that the kernel skipped: a program was busy on that processor */
 	CLEW_STAT_MAX,
 };
 

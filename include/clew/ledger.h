@@ -15,6 +15,7 @@
 enum clew_event_drop {
 	CLEW_EDROP_RING_FULL,	    /* kernel: the ring buffer had no room */
 	CLEW_EDROP_CONN_TABLE_FULL, /* kernel: no room for the connection */
+	CLEW_EDROP_PROBE_MISSED,    /* kernel: a probe was busy on that processor */
 	CLEW_EDROP_MALFORMED,	    /* size or version does not fit */
 	CLEW_EDROP_UNKNOWN_CONN,    /* a segment without its connection's opening */
 	CLEW_EDROP_NOT_HTTP,	    /* bytes that no protocol claims */

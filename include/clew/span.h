@@ -126,6 +126,8 @@ static inline struct clew_str clew_str__lit(const char *s)
 struct clew_span *clew_span__new(uint32_t attrs, size_t text);
 struct clew_span *clew_span__get(struct clew_span *span);
 void clew_span__put(struct clew_span *span); /* NULL is fine */
+/* The same for a batch; touches the count of a resource once per run of spans that share it. */
+void clew_span__put_all(struct clew_span **spans, size_t n);
 
 /*
  * Copy `n` bytes into the span's text; strings that do not fit are cut at what is left.
@@ -138,6 +140,8 @@ struct clew_str clew_span__text(struct clew_span *span, const char *p, size_t n)
  */
 void clew_span__str(struct clew_span *span, const char *key, const char *p, size_t n);
 void clew_span__lit(struct clew_span *span, const char *key, const char *literal); /* not copied */
+/* likewise not copied: static, or in the text of this span */
+void clew_span__ref(struct clew_span *span, const char *key, struct clew_str value);
 void clew_span__int(struct clew_span *span, const char *key, int64_t v);
 void clew_span__bool(struct clew_span *span, const char *key, bool v);
 

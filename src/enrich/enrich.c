@@ -114,6 +114,13 @@ bool clew_enrich__mark(struct clew_enrich *en, uint32_t pid, unsigned int bit)
 	return true;
 }
 
+bool clew_enrich__marked(const struct clew_enrich *en, uint32_t pid, unsigned int bit)
+{
+	struct proc *p = find(en, pid);
+
+	return p && p->marks & (1U << bit);
+}
+
 static void forget(struct clew_enrich *en, struct proc *p)
 {
 	HASH_DEL(en->procs, p);

@@ -380,6 +380,23 @@ void clew_programs__ignore(struct clew_programs *pr, uint64_t sk, uint64_t conn_
 	bpf_map__update_elem(pr->skel->maps.conns, &sk, sizeof(sk), &c, sizeof(c), BPF_EXIST);
 }
 
+/* What the kernel itself did not run; since 5.12, 0 before. */
+static uint64_t missed(struct clew_programs *pr)
+{
+	struct bpf_program *prog;
+	uint64_t sum = 0;
+
+	bpf_object__for_each_program(prog, pr->skel->obj) {
+		struct bpf_prog_info info = {};
+		uint32_t len = sizeof(info);
+
+		if (bpf_program__fd(prog) >= 0 &&
+		    !bpf_prog_get_info_by_fd(bpf_program__fd(prog), &info, &len))
+			sum += info.recursion_misses;
+	}
+	return sum;
+}
+
 void clew_programs__stats(struct clew_programs *pr, uint64_t count[CLEW_STAT_MAX])
 {
 	uint64_t *percpu = calloc(pr->nr_cpus, sizeof(*percpu));
@@ -393,6 +410,7 @@ void clew_programs__stats(struct clew_programs *pr, uint64_t count[CLEW_STAT_MAX
 			count[i] += percpu[cpu];
 	}
 	free(percpu);
+	count[CLEW_STAT_MISSED] = missed(pr);
 }
 
 int clew_programs__uprobe(struct clew_programs *pr, uint32_t pid,

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/json_put.h"
 #include "base/utf8.h"
 
 #define JSON_FIRST 4096
@@ -37,7 +38,7 @@ void clew_json__free(struct clew_json *j)
 	j->len = j->cap = 0;
 }
 
-static bool json_grow(struct clew_json *j, size_t n)
+bool clew_json__grow(struct clew_json *j, size_t n)
 {
 	size_t cap = j->cap ? j->cap : JSON_FIRST;
 	char *p;
@@ -62,16 +63,9 @@ static bool json_grow(struct clew_json *j, size_t n)
 	return true;
 }
 
-static inline bool json_room(struct clew_json *j, size_t n)
-{
-	if (j->err)
-		return false;
-	return j->cap - j->len >= n || json_grow(j, n);
-}
-
 void clew_json__raw(struct clew_json *j, const char *p, size_t n)
 {
-	if (!json_room(j, n) || !n)
+	if (!clew_json__room(j, n) || !n)
 		return;
 	memcpy(j->p + j->len, p, n);
 	j->len += n;
@@ -79,7 +73,7 @@ void clew_json__raw(struct clew_json *j, const char *p, size_t n)
 
 static void json_value(struct clew_json *j, const char *p, size_t n)
 {
-	if (!json_room(j, n + 1))
+	if (!clew_json__room(j, n + 1))
 		return;
 	if (j->comma)
 		j->p[j->len++] = ',';
@@ -124,7 +118,7 @@ void clew_json__key(struct clew_json *j, const char *key)
 {
 	size_t n = strlen(key);
 
-	if (!json_room(j, n + 4))
+	if (!clew_json__room(j, n + 4))
 		return;
 	if (j->comma)
 		j->p[j->len++] = ',';
@@ -154,22 +148,22 @@ static void json_escape(struct clew_json *j, unsigned char c)
 {
 	static const char names[] = {['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f',
 				     ['\r'] = 'r', ['"'] = '"',	 ['\\'] = '\\'};
-	char buf[8];
-	int n;
+	char buf[8] = "\\u00";
 
-	if (c < sizeof(names) && names[c])
-		n = snprintf(buf, sizeof(buf), "\\%c", names[c]);
-	else
-		n = snprintf(buf, sizeof(buf), "\\u%04x", c);
-	clew_json__raw(j, buf, (size_t)n);
+	if (c < sizeof(names) && names[c]) {
+		buf[1] = names[c];
+		clew_json__raw(j, buf, 2);
+		return;
+	}
+	clew_json_put__hex(buf + 4, &c, 1);
+	clew_json__raw(j, buf, 6);
 }
 
-void clew_json__str(struct clew_json *j, const char *p, size_t n)
+void clew_json__text(struct clew_json *j, const char *p, size_t n)
 {
 	size_t i = 0, len;
 	bool ok;
 
-	json_value(j, "\"", 1);
 	while (i < n && !j->err) {
 		len = json_plain(p + i, n - i);
 		clew_json__raw(j, p + i, len);
@@ -187,6 +181,26 @@ void clew_json__str(struct clew_json *j, const char *p, size_t n)
 			clew_json__raw(j, CLEW_UTF8_REPLACEMENT, CLEW_UTF8_REPLACEMENT_LEN);
 		i += len;
 	}
+}
+
+void clew_json__str(struct clew_json *j, const char *p, size_t n)
+{
+	char *to = clew_json__room(j, n + 3), *end;
+
+	if (!to)
+		return;
+	if (j->comma)
+		*to++ = ',';
+	*to++ = '"';
+	j->comma = true;
+	end = clew_json_put__plain(to, p, n);
+	if (end) {
+		*end++ = '"';
+		j->len = (size_t)(end - j->p);
+		return;
+	}
+	j->len = (size_t)(to - j->p);
+	clew_json__text(j, p, n);
 	clew_json__raw(j, "\"", 1);
 }
 
@@ -197,19 +211,16 @@ void clew_json__cstr(struct clew_json *j, const char *s)
 
 static void json_number(struct clew_json *j, uint64_t v, bool minus, bool quotes)
 {
-	char buf[24], *end = buf + sizeof(buf), *p = end;
+	char buf[JSON_PUT_U64 + 4], *p = buf;
 
 	if (quotes)
-		*--p = '"';
-	do {
-		*--p = (char)('0' + v % 10);
-		v /= 10;
-	} while (v);
+		*p++ = '"';
 	if (minus)
-		*--p = '-';
+		*p++ = '-';
+	p = clew_json_put__u64(p, v);
 	if (quotes)
-		*--p = '"';
-	json_value(j, p, (size_t)(end - p));
+		*p++ = '"';
+	json_value(j, buf, (size_t)(p - buf));
 }
 
 void clew_json__u64(struct clew_json *j, uint64_t v)
@@ -248,17 +259,15 @@ void clew_json__bool(struct clew_json *j, bool v)
 
 void clew_json__hex(struct clew_json *j, const uint8_t *p, size_t n)
 {
-	static const char digits[] = "0123456789abcdef";
+	char *to = clew_json__room(j, 2 * n + 3);
 
-	if (!json_room(j, 2 * n + 3))
+	if (!to)
 		return;
 	if (j->comma)
-		j->p[j->len++] = ',';
-	j->p[j->len++] = '"';
-	for (size_t i = 0; i < n; i++) {
-		j->p[j->len++] = digits[p[i] >> 4];
-		j->p[j->len++] = digits[p[i] & 15];
-	}
-	j->p[j->len++] = '"';
+		*to++ = ',';
+	*to++ = '"';
+	to = clew_json_put__hex(to, p, n);
+	*to++ = '"';
+	j->len = (size_t)(to - j->p);
 	j->comma = true;
 }

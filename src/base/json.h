@@ -46,4 +46,20 @@ void clew_json__hex(struct clew_json *j, const uint8_t *p, size_t n);
 /* Raw bytes between values, e.g. a line feed. */
 void clew_json__raw(struct clew_json *j, const char *p, size_t n);
 
+/*
+ * For texts that are put together without the writer (json_put.h): where at least n bytes may be
+ * written, NULL after a failure. What was written counts once `len` says so; commas are the
+ * caller's business then.
+ */
+bool clew_json__grow(struct clew_json *j, size_t n);
+/* What clew_json__str() writes between its quotes. */
+void clew_json__text(struct clew_json *j, const char *p, size_t n);
+
+static inline char *clew_json__room(struct clew_json *j, size_t n)
+{
+	if (j->err || (j->cap - j->len < n && !clew_json__grow(j, n)))
+		return NULL;
+	return j->p + j->len;
+}
+
 #endif

@@ -49,6 +49,16 @@ int clew_otlp_groups__make(struct clew_otlp_groups *g, struct clew_span *const *
 void clew_otlp_groups__free(struct clew_otlp_groups *g);
 
 /*
+ * Spans were written by another thread: ask for the next one while this one is encoded. Half the
+ * time goes into these misses otherwise. 1 KB is a usual span with its attributes and text.
+ */
+static inline void clew_otlp__fetch(const struct clew_span *s)
+{
+	for (size_t off = 0; off < 1024; off += 64)
+		__builtin_prefetch((const char *)s + off);
+}
+
+/*
  * ExportTraceServiceRequest of the batch into `b` (reset first). 0, -ENOMEM, or -EMSGSIZE when
  * it would be larger than b->max.
  */

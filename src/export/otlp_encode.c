@@ -12,8 +12,6 @@
 
 #include "export/otlp_buf.h"
 
-#define FETCH_BYTES 1024 /* a usual span with its attributes and text */
-
 static const uint8_t no_id[8];
 
 static void put_events(struct clew_otlp_buf *b, const struct clew_span *s)
@@ -84,17 +82,6 @@ static void put_span(struct clew_otlp_buf *b, const struct clew_span *s)
 	pb_close(b, PB_TAG(2, PB_BYTES), mark);
 }
 
-/*
- * Spans were written by another thread, and reading them backwards is nothing the hardware
- * foresees: ask for the next one while this one is encoded. Half the time goes into these misses
- * otherwise.
- */
-static inline void fetch_span(const struct clew_span *s)
-{
-	for (size_t off = 0; off < FETCH_BYTES; off += 64)
-		__builtin_prefetch((const char *)s + off);
-}
-
 int clew_otlp__encode(struct clew_otlp_buf *b, struct clew_otlp_groups *g,
 		      struct clew_span *const *spans, size_t n)
 {
@@ -109,7 +96,7 @@ int clew_otlp__encode(struct clew_otlp_buf *b, struct clew_otlp_groups *g,
 
 		for (uint32_t i = g->first[k + 1]; i-- > g->first[k];) {
 			if (i > g->first[k])
-				fetch_span(spans[g->order[i - 1]]);
+				clew_otlp__fetch(spans[g->order[i - 1]]);
 			put_span(b, spans[g->order[i]]);
 		}
 		clew_otlp_buf__scope(b, PB_TAG(1, PB_BYTES));

@@ -3,10 +3,18 @@
  * OTLP/JSON (opentelemetry-proto, docs/specification.md, "JSON Protobuf Encoding"): protobuf's
  * JSON mapping with the two differences of OTLP: ids are hexadecimal, enums are integers. Keys
  * are lowerCamelCase, 64-bit integers are strings.
+ *
+ * Heads and attributes of spans are nearly all of the text and are put together from constant
+ * pieces, with one look at the room for each of them; the rest is left to the JSON writer.
  */
 #include <string.h>
 
+#include "base/json_put.h"
 #include "export/otlp.h"
+
+/* The room for all constant pieces and numbers of an attribute, and of a span's head. */
+#define ATTR_ROOM 96
+#define HEAD_ROOM 448
 
 static const uint8_t no_id[8];
 
@@ -57,28 +65,77 @@ static void json_strings(struct clew_json *j, const struct clew_attr *a)
 	clew_json__obj_end(j);
 }
 
+/* The kinds that are rare. */
 static void json_value(struct clew_json *j, const struct clew_attr *a)
 {
-	switch (a->type) {
-	case CLEW_ATTR_STR:
-		key_str(j, "stringValue", a->str);
-		break;
-	case CLEW_ATTR_BOOL:
-		clew_json__key(j, "boolValue");
-		clew_json__bool(j, a->b);
-		break;
-	case CLEW_ATTR_INT:
-		clew_json__key(j, "intValue");
-		clew_json__i64_str(j, a->i);
-		break;
-	case CLEW_ATTR_DOUBLE:
+	j->comma = false;
+	if (a->type == CLEW_ATTR_DOUBLE) {
 		clew_json__key(j, "doubleValue");
 		clew_json__double(j, a->d);
-		break;
-	case CLEW_ATTR_STRV:
+	} else if (a->type == CLEW_ATTR_STRV) {
 		json_strings(j, a);
-		break;
 	}
+}
+
+/*
+ * A string between its quotes, at `to`, where there is room for it and `after` more bytes; where
+ * it ended, with room for `after` bytes. NULL: j->err says why.
+ */
+static inline char *put_str(struct clew_json *j, char *to, struct clew_str s, size_t after)
+{
+	char *end = clew_json_put__plain(to, s.p, s.n);
+
+	if (__builtin_expect(end != NULL, 1))
+		return end;
+	j->len = (size_t)(to - j->p);
+	clew_json__text(j, s.p, s.n);
+	return clew_json__room(j, after);
+}
+
+static void json_attr(struct clew_json *j, const struct clew_attr *a)
+{
+	struct clew_str key = clew_str__lit(a->key);
+	size_t n = ATTR_ROOM + (a->type == CLEW_ATTR_STR ? a->str.n : 0);
+	char *to = clew_json__room(j, key.n + n);
+
+	if (!to)
+		return;
+	if (j->comma)
+		*to++ = ',';
+	to = clew_json_put__lit(to, "{\"key\":\"");
+	to = put_str(j, to, key, n);
+	if (!to)
+		return;
+	switch (a->type) {
+	case CLEW_ATTR_STR:
+		to = clew_json_put__lit(to, "\",\"value\":{\"stringValue\":\"");
+		to = put_str(j, to, a->str, ATTR_ROOM);
+		if (!to)
+			return;
+		to = clew_json_put__lit(to, "\"}}");
+		break;
+	case CLEW_ATTR_INT:
+		to = clew_json_put__lit(to, "\",\"value\":{\"intValue\":\"");
+		to = clew_json_put__i64(to, a->i);
+		to = clew_json_put__lit(to, "\"}}");
+		break;
+	case CLEW_ATTR_BOOL:
+		to = clew_json_put__lit(to, "\",\"value\":{\"boolValue\":");
+		if (a->b)
+			to = clew_json_put__lit(to, "true}}");
+		else
+			to = clew_json_put__lit(to, "false}}");
+		break;
+	default:
+		to = clew_json_put__lit(to, "\",\"value\":{");
+		j->len = (size_t)(to - j->p);
+		json_value(j, a);
+		clew_json__raw(j, "}}", 2);
+		j->comma = true;
+		return;
+	}
+	j->len = (size_t)(to - j->p);
+	j->comma = true;
 }
 
 static void json_attrs(struct clew_json *j, const struct clew_attr *attrs, uint32_t n)
@@ -87,15 +144,8 @@ static void json_attrs(struct clew_json *j, const struct clew_attr *attrs, uint3
 		return;
 	clew_json__key(j, "attributes");
 	clew_json__arr(j);
-	for (uint32_t i = 0; i < n; i++) {
-		clew_json__obj(j);
-		key_str(j, "key", clew_str__lit(attrs[i].key));
-		clew_json__key(j, "value");
-		clew_json__obj(j);
-		json_value(j, &attrs[i]);
-		clew_json__obj_end(j);
-		clew_json__obj_end(j);
-	}
+	for (uint32_t i = 0; i < n; i++)
+		json_attr(j, &attrs[i]);
 	clew_json__arr_end(j);
 }
 
@@ -135,20 +185,53 @@ static void json_links(struct clew_json *j, const struct clew_span *s)
 	clew_json__arr_end(j);
 }
 
+/* From the opening brace to the end time. */
+static void json_head(struct clew_json *j, const struct clew_span *s)
+{
+	size_t n = s->name.n + HEAD_ROOM;
+	char *to = clew_json__room(j, s->trace_state.n + n);
+
+	if (!to)
+		return;
+	if (j->comma)
+		*to++ = ',';
+	to = clew_json_put__lit(to, "{\"traceId\":\"");
+	to = clew_json_put__hex(to, s->trace_id, sizeof(s->trace_id));
+	to = clew_json_put__lit(to, "\",\"spanId\":\"");
+	to = clew_json_put__hex(to, s->span_id, sizeof(s->span_id));
+	if (s->trace_state.n) {
+		to = clew_json_put__lit(to, "\",\"traceState\":\"");
+		to = put_str(j, to, s->trace_state, n);
+		if (!to)
+			return;
+	}
+	if (memcmp(s->parent_span_id, no_id, sizeof(no_id))) {
+		to = clew_json_put__lit(to, "\",\"parentSpanId\":\"");
+		to = clew_json_put__hex(to, s->parent_span_id, sizeof(s->parent_span_id));
+	}
+	*to++ = '"';
+	if (s->flags) {
+		to = clew_json_put__lit(to, ",\"flags\":");
+		to = clew_json_put__u64(to, s->flags);
+	}
+	to = clew_json_put__lit(to, ",\"name\":\"");
+	to = put_str(j, to, s->name, HEAD_ROOM);
+	if (!to)
+		return;
+	to = clew_json_put__lit(to, "\",\"kind\":");
+	to = clew_json_put__u64(to, s->kind);
+	to = clew_json_put__lit(to, ",\"startTimeUnixNano\":\"");
+	to = clew_json_put__u64(to, s->start_ns);
+	to = clew_json_put__lit(to, "\",\"endTimeUnixNano\":\"");
+	to = clew_json_put__u64(to, s->end_ns);
+	*to++ = '"';
+	j->len = (size_t)(to - j->p);
+	j->comma = true;
+}
+
 static void json_span(struct clew_json *j, const struct clew_span *s)
 {
-	clew_json__obj(j);
-	key_id(j, "traceId", s->trace_id, sizeof(s->trace_id));
-	key_id(j, "spanId", s->span_id, sizeof(s->span_id));
-	key_opt_str(j, "traceState", s->trace_state);
-	if (memcmp(s->parent_span_id, no_id, sizeof(no_id)))
-		key_id(j, "parentSpanId", s->parent_span_id, sizeof(s->parent_span_id));
-	key_opt_u32(j, "flags", s->flags);
-	key_str(j, "name", s->name);
-	clew_json__key(j, "kind");
-	clew_json__u64(j, s->kind);
-	key_u64(j, "startTimeUnixNano", s->start_ns);
-	key_u64(j, "endTimeUnixNano", s->end_ns);
+	json_head(j, s);
 	json_attrs(j, s->attrs, s->nr_attrs);
 	key_opt_u32(j, "droppedAttributesCount", s->dropped_attrs);
 	json_events(j, s);
@@ -212,8 +295,11 @@ int clew_otlp__json(struct clew_json *j, struct clew_otlp_groups *g, struct clew
 		json_scope(j);
 		clew_json__key(j, "spans");
 		clew_json__arr(j);
-		for (uint32_t i = g->first[k]; i < g->first[k + 1] && !j->err; i++)
+		for (uint32_t i = g->first[k]; i < g->first[k + 1] && !j->err; i++) {
+			if (i + 1 < g->first[k + 1])
+				clew_otlp__fetch(spans[g->order[i + 1]]);
 			json_span(j, spans[g->order[i]]);
+		}
 		json_shut(j);
 		json_shut(j);
 	}

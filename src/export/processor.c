@@ -118,8 +118,7 @@ void clew_exporter__spans(struct clew_exporter *x, struct clew_span **spans, siz
 		return;
 	clew_count(&x->account->dropped[stopped ? CLEW_SDROP_SHUTDOWN : CLEW_SDROP_QUEUE_FULL],
 		   n - taken);
-	for (size_t i = taken; i < n; i++)
-		clew_span__put(spans[i]);
+	clew_span__put_all(spans + taken, n - taken);
 }
 
 void clew_exporter__metrics(struct clew_exporter *x, struct clew_metric_set *set)
@@ -321,8 +320,7 @@ static void deliver(struct clew_exporter *x, uint32_t n)
 		}
 		done += part;
 	}
-	for (uint32_t i = 0; i < n; i++)
-		clew_span__put(x->batch[i]);
+	clew_span__put_all(x->batch, n);
 }
 
 static void *exporter_thread(void *arg)

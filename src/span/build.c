@@ -6,22 +6,29 @@
  *
  * Everything is read from the exchange's own text, which came over the wire: every length is
  * checked, nothing is interpreted beyond what is said here.
+ *
+ * This runs once per request, and spans wait in queues: the room is what this span can use at
+ * most, and texts are put together in the span itself.
  */
 #include <arpa/inet.h>
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 #include <clew/build.h>
 
-#define ATTRS_MAX 32
-#define TEXT_EXTRA 512 /* peer addresses, codes, the scheme */
-#define URL_MAX 1024
+/* All that are added below; test_build.c holds that none is dropped. */
+#define SERVER_ATTRS 22
+#define CLIENT_ATTRS 18
+#define MISSING_MAX  96 /* clew.missing */
+#define CODE_MAX     5	/* error.type */
+#define URL_MAX	     1024
 
 struct view {
 	const char *p;
 	size_t n;
 };
+
+#define VIEW(literal) ((struct view){literal, sizeof(literal) - 1})
 
 /* A target split by RFC 9112 3.2: origin-form, absolute-form, authority-form or "*". */
 struct target {
@@ -30,7 +37,7 @@ struct target {
 
 static struct view text(const struct clew_exchange *ex, struct clew_text t)
 {
-	if (!t.len || t.off + t.len > sizeof(ex->text))
+	if (!t.len || t.off > sizeof(ex->text) || t.len > sizeof(ex->text) - t.off)
 		return (struct view){"", 0};
 	return (struct view){ex->text + t.off, t.len};
 }
@@ -51,10 +58,11 @@ static void split_target(struct view t, struct target *ret)
 			ret->scheme = (struct view){t.p, (size_t)(sep - t.p)};
 			t = sub(t, ret->scheme.n + 3);
 		}
-		sep = memchr(t.p, '/', t.n);
-		ret->authority = (struct view){t.p, sep ? (size_t)(sep - t.p) : t.n};
+		ret->authority = (struct view){t.p, 0};
+		while (ret->authority.n < t.n && !strchr("/?#", t.p[ret->authority.n]))
+			ret->authority.n++; /* RFC 3986 3.2; a NUL ends it too */
 		t = sub(t, ret->authority.n);
-		sep = memchr(ret->authority.p, '@', ret->authority.n);
+		sep = memrchr(ret->authority.p, '@', ret->authority.n);
 		if (sep) /* credentials never leave */
 			ret->authority = sub(ret->authority, (size_t)(sep - ret->authority.p) + 1);
 	}
@@ -123,17 +131,42 @@ static struct view forwarded(struct view v, const char *name)
 	return (struct view){"", 0};
 }
 
-static size_t peer_text(uint16_t family, const uint8_t *addr, char *buf, size_t n)
+/* Decimal; v has at most five digits. */
+static size_t put_decimal(char *to, unsigned int v)
+{
+	size_t n = v < 10 ? 1 : v < 100 ? 2 : v < 1000 ? 3 : v < 10000 ? 4 : 5;
+
+	for (size_t i = n; i--; v /= 10)
+		to[i] = (char)('0' + v % 10);
+	return n;
+}
+
+/* inet_ntop() prints an IPv4 address by a format; nearly all addresses are these. */
+static size_t put_ipv4(char *to, const uint8_t *addr)
+{
+	size_t n = 0;
+
+	for (int i = 0; i < 4; i++) {
+		n += put_decimal(to + n, addr[i]);
+		to[n++] = '.';
+	}
+	return n - 1;
+}
+
+/* The peer's address as text; empty when it has none. */
+static struct view peer_text(const struct clew_conn *c, char buf[INET6_ADDRSTRLEN])
 {
 	static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
-	if (family == AF_INET6 && !memcmp(addr, mapped, sizeof(mapped))) {
-		family = AF_INET;
-		addr += sizeof(mapped);
-	}
-	if ((family != AF_INET && family != AF_INET6) || !inet_ntop(family, addr, buf, (socklen_t)n))
-		return 0;
-	return strlen(buf);
+	if (c->family == AF_INET)
+		return (struct view){buf, put_ipv4(buf, c->remote_addr)};
+	if (c->family != AF_INET6)
+		return VIEW("");
+	if (!memcmp(c->remote_addr, mapped, sizeof(mapped)))
+		return (struct view){buf, put_ipv4(buf, c->remote_addr + sizeof(mapped))};
+	if (!inet_ntop(AF_INET6, c->remote_addr, buf, INET6_ADDRSTRLEN))
+		return VIEW("");
+	return (struct view){buf, strlen(buf)};
 }
 
 static void add(struct clew_span *s, const char *key, struct view v)
@@ -142,17 +175,19 @@ static void add(struct clew_span *s, const char *key, struct view v)
 		clew_span__str(s, key, v.p, v.n);
 }
 
-static const char *const methods[] = {"GET",	 "POST",    "PUT",   "DELETE", "HEAD",
-				      "OPTIONS", "CONNECT", "TRACE", "PATCH",  "QUERY"};
+#define METHOD(m) {m, sizeof(m) - 1}
+static const struct clew_str methods[] = {
+	METHOD("GET"),	   METHOD("POST"),    METHOD("PUT"),   METHOD("DELETE"), METHOD("HEAD"),
+	METHOD("OPTIONS"), METHOD("CONNECT"), METHOD("TRACE"), METHOD("PATCH"),	 METHOD("QUERY")};
 
 /* A known method as it is; any other is "_OTHER", and the span is named HTTP. */
 static void add_method(struct clew_span *s, struct view method)
 {
 	for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
-		if (strlen(methods[i]) != method.n || memcmp(methods[i], method.p, method.n))
+		if (methods[i].n != method.n || memcmp(methods[i].p, method.p, method.n))
 			continue;
-		s->name = clew_str__lit(methods[i]);
-		clew_span__lit(s, "http.request.method", methods[i]);
+		s->name = methods[i];
+		clew_span__ref(s, "http.request.method", methods[i]);
 		return;
 	}
 	s->name = clew_str__lit("HTTP");
@@ -160,43 +195,71 @@ static void add_method(struct clew_span *s, struct view method)
 	add(s, "http.request.method_original", method);
 }
 
-static void add_query(const struct clew_config *cfg, struct clew_span *s, struct view query)
+/* A query into the span's text, at most `cap` bytes. */
+static struct clew_str put_query(struct clew_span *s, struct view query, size_t cap)
 {
-	char buf[URL_MAX];
+	char *to = s->text + s->text_used;
+	size_t left = s->text_size - s->text_used, n;
 
-	if (query.n && cfg->telemetry.url_query)
-		clew_span__str(s, "url.query", buf,
-			       clew_redact__query(query.p, query.n, buf, sizeof(buf)));
+	n = clew_redact__query(query.p, query.n, to, cap < left ? cap : left);
+	s->text_used += n;
+	return (struct clew_str){to, (uint32_t)n};
 }
 
-static void add_peer(struct clew_span *s, const struct clew_conn *c, char *buf, size_t n)
+/* Returns the address in the span's own text. */
+static struct clew_str add_peer(struct clew_span *s, const struct clew_conn *c, struct view peer)
 {
-	size_t len = peer_text(c->family, c->remote_addr, buf, n);
+	struct clew_str own = clew_span__text(s, peer.p, peer.n);
 
-	if (!len) {
-		if (c->family == AF_UNIX)
-			clew_span__lit(s, "network.transport", "unix");
-		return;
+	if (own.n) {
+		clew_span__ref(s, "network.peer.address", own);
+		clew_span__int(s, "network.peer.port", c->remote_port);
+	} else if (c->family == AF_UNIX) {
+		clew_span__lit(s, "network.transport", "unix");
 	}
-	clew_span__str(s, "network.peer.address", buf, len);
-	clew_span__int(s, "network.peer.port", c->remote_port);
+	return own;
+}
+
+static void add_client_address(struct clew_span *s, const struct clew_exchange *ex, struct view fwd,
+			       struct clew_str peer)
+{
+	struct view client = forwarded(fwd, "for");
+
+	if (client.n) {
+		split_host(client, &client);
+	} else {
+		const char *comma;
+
+		client = text(ex, ex->x_forwarded_for);
+		comma = memchr(client.p, ',', client.n);
+		if (comma)
+			client.n = (size_t)(comma - client.p);
+	}
+	if (client.n)
+		add(s, "client.address", client);
+	else if (peer.n)
+		clew_span__ref(s, "client.address", peer);
 }
 
 static void add_server_side(const struct clew_config *cfg, struct clew_span *s,
-			    const struct clew_exchange *ex, const struct target *t)
+			    const struct clew_exchange *ex, const struct target *t,
+			    struct view peer)
 {
-	struct view fwd = text(ex, ex->forwarded), scheme, host, client;
-	char peer[INET6_ADDRSTRLEN];
+	struct view fwd = text(ex, ex->forwarded), scheme, host;
 	int port;
 
 	add(s, "url.path", t->path);
-	add_query(cfg, s, t->query);
+	if (t->query.n && cfg->telemetry.url_query)
+		clew_span__ref(s, "url.query", put_query(s, t->query, URL_MAX));
 	scheme = forwarded(fwd, "proto");
 	if (!scheme.n)
 		scheme = text(ex, ex->x_forwarded_proto);
 	if (!scheme.n)
-		scheme = t->scheme.n ? t->scheme : (struct view){"http", 4};
-	add(s, "url.scheme", scheme);
+		scheme = t->scheme;
+	if (scheme.n)
+		add(s, "url.scheme", scheme);
+	else
+		clew_span__lit(s, "url.scheme", "http");
 	host = forwarded(fwd, "host");
 	if (!host.n)
 		host = t->authority.n ? t->authority : text(ex, ex->host);
@@ -204,65 +267,51 @@ static void add_server_side(const struct clew_config *cfg, struct clew_span *s,
 	add(s, "server.address", host);
 	if (host.n)
 		clew_span__int(s, "server.port", port ? port : ex->conn->local_port);
-	add_peer(s, ex->conn, peer, sizeof(peer));
-	client = forwarded(fwd, "for");
-	if (!client.n) {
-		const char *comma;
-
-		client = text(ex, ex->x_forwarded_for);
-		comma = memchr(client.p, ',', client.n);
-		if (comma)
-			client.n = (size_t)(comma - client.p);
-	} else {
-		split_host(client, &client);
-	}
-	if (client.n)
-		add(s, "client.address", client);
-	else if (peer_text(ex->conn->family, ex->conn->remote_addr, peer, sizeof(peer)))
-		clew_span__str(s, "client.address", peer, strlen(peer));
+	add_client_address(s, ex, fwd, add_peer(s, ex->conn, peer));
 	add(s, "user_agent.original", text(ex, ex->user_agent));
 }
 
+static void append(struct clew_span *s, struct clew_str *url, struct view v)
+{
+	url->n += clew_span__text(s, v.p, v.n).n;
+}
+
 static void add_client_side(const struct clew_config *cfg, struct clew_span *s,
-			    const struct clew_exchange *ex, const struct target *t)
+			    const struct clew_exchange *ex, const struct target *t,
+			    struct view peer)
 {
 	struct view host = t->authority.n ? t->authority : text(ex, ex->host), name;
-	char peer[INET6_ADDRSTRLEN], url[2 * URL_MAX];
-	size_t n, peer_n = peer_text(ex->conn->family, ex->conn->remote_addr, peer, sizeof(peer));
-	int port = split_host(host, &name), len;
+	int port = split_host(host, &name);
+	struct clew_str url;
 
 	if (!name.n)
-		name = (struct view){peer, peer_n};
+		name = peer;
 	add(s, "server.address", name);
 	if (port || ex->conn->remote_port)
 		clew_span__int(s, "server.port", port ? port : ex->conn->remote_port);
-	add_peer(s, ex->conn, peer, sizeof(peer));
-	if (!host.n)
-		host = name;
-	len = snprintf(url, sizeof(url), "%.*s://%.*s%.*s", t->scheme.n ? (int)t->scheme.n : 4,
-		       t->scheme.n ? t->scheme.p : "http", (int)host.n, host.p, (int)t->path.n,
-		       t->path.p);
-	if (len < 0 || (size_t)len >= sizeof(url))
-		return;
-	n = (size_t)len;
-	if (t->query.n && cfg->telemetry.url_query && n + 1 < sizeof(url)) {
-		url[n++] = '?';
-		n += clew_redact__query(t->query.p, t->query.n, url + n, sizeof(url) - n);
+	add_peer(s, ex->conn, peer);
+	url = clew_span__text(s, "", 0);
+	append(s, &url, t->scheme.n ? t->scheme : VIEW("http"));
+	append(s, &url, VIEW("://"));
+	append(s, &url, host.n ? host : name);
+	append(s, &url, t->path);
+	if (t->query.n && cfg->telemetry.url_query) {
+		append(s, &url, VIEW("?"));
+		url.n += put_query(s, t->query, URL_MAX).n;
 	}
-	clew_span__str(s, "url.full", url, n);
+	clew_span__ref(s, "url.full", url);
 }
 
 /* Server: 4xx is the client's business; client: 4xx and 5xx are errors. No answer is one too. */
 static void add_outcome(struct clew_span *s, const struct clew_exchange *ex)
 {
-	char code[8];
+	char code[CODE_MAX];
 
 	if (ex->status) {
 		clew_span__int(s, "http.response.status_code", ex->status);
 		if (ex->status < (ex->is_server ? 500 : 400))
 			return;
-		snprintf(code, sizeof(code), "%u", ex->status);
-		clew_span__str(s, "error.type", code, strlen(code));
+		clew_span__str(s, "error.type", code, put_decimal(code, ex->status));
 	} else {
 		clew_span__lit(s, "error.type", "no_response");
 	}
@@ -272,10 +321,10 @@ static void add_outcome(struct clew_span *s, const struct clew_exchange *ex)
 /* Which parts were not seen: a comma-separated list. */
 static void add_incomplete(struct clew_span *s, unsigned int bits)
 {
-	static const char *const names[] = {"request_head",  "request_body", "response_head",
-					    "response_body", "aborted",	     "no_response",
-					    "gap"};
-	char list[96];
+	static const char *const names[] = {
+		"request_head", "request_body", "response_head", "response_body", "aborted",
+		"no_response",	"gap"};
+	char list[MISSING_MAX];
 	size_t n = 0;
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -345,23 +394,53 @@ static void set_identity(struct clew_span *s, const struct clew_wall *wall,
 	}
 }
 
+/*
+ * How much text the span can have at most. What a header or a part of the target says goes into
+ * one attribute, but for the host of a request that is sent: that is in url.full as well.
+ */
+static size_t text_room(const struct clew_exchange *ex, const struct clew_placement *place,
+			const struct target *t, struct view peer)
+{
+	/* "/" stands for a path that is missing */
+	size_t n = text(ex, ex->target).n + strlen("/") + text(ex, ex->host).n + peer.n + CODE_MAX;
+
+	if (ex->is_server)
+		n += text(ex, ex->user_agent).n + text(ex, ex->forwarded).n +
+		     text(ex, ex->x_forwarded_for).n + text(ex, ex->x_forwarded_proto).n;
+	else
+		n += strlen("http://?") + text(ex, ex->host).n + t->authority.n + 2 * peer.n;
+	n += text(ex, ex->method).n; /* one that is not known */
+	if (place->tracestate_of)
+		n += text(place->tracestate_of, place->tracestate).n;
+	if (ex->incomplete)
+		n += MISSING_MAX;
+	/* a value that is redacted may have been empty */
+	for (size_t i = 0; i < t->query.n; i++)
+		n += t->query.p[i] == '=' ? strlen("REDACTED") : 0;
+	return n;
+}
+
 struct clew_span *clew_build__http(const struct clew_config *cfg, const struct clew_wall *wall,
 				   const struct clew_exchange *ex,
 				   const struct clew_placement *place, struct clew_resource *res)
 {
-	struct clew_span *s = clew_span__new(ATTRS_MAX, 2 * (size_t)ex->text_used + TEXT_EXTRA);
+	char buf[INET6_ADDRSTRLEN];
+	struct view peer = peer_text(ex->conn, buf);
+	struct clew_span *s;
 	struct target t;
 
+	split_target(text(ex, ex->target), &t);
+	s = clew_span__new(ex->is_server ? SERVER_ATTRS : CLIENT_ATTRS,
+			   text_room(ex, place, &t, peer));
 	if (!s)
 		return NULL;
 	s->resource = clew_resource__get(res);
 	set_identity(s, wall, ex, place);
-	split_target(text(ex, ex->target), &t);
 	add_method(s, text(ex, ex->method));
 	if (ex->is_server)
-		add_server_side(cfg, s, ex, &t);
+		add_server_side(cfg, s, ex, &t, peer);
 	else
-		add_client_side(cfg, s, ex, &t);
+		add_client_side(cfg, s, ex, &t, peer);
 	clew_span__lit(s, "network.protocol.version", ex->http_minor ? "1.1" : "1.0");
 	add_outcome(s, ex);
 	add_facts(s, ex, place);

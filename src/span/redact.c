@@ -10,18 +10,38 @@
 
 #include <clew/build.h>
 
-static const char *const secret_keys[] = {
-	"AWSAccessKeyId",      "Signature",	   "sig",	   "X-Goog-Signature",
-	"X-Amz-Signature",     "X-Amz-Credential", "X-Amz-Security-Token", "access_token",
-	"refresh_token",       "id_token",	   "token",	   "api_key",
-	"apikey",	       "password",	   "passwd",	   "secret",
-	"client_secret",       "code",		   "session",	   "jwt",
+#define KEY(s) {s, sizeof(s) - 1}
+
+static const struct {
+	const char *name;
+	size_t len;
+} secret_keys[] = {
+	KEY("AWSAccessKeyId"),
+	KEY("Signature"),
+	KEY("sig"),
+	KEY("X-Goog-Signature"),
+	KEY("X-Amz-Signature"),
+	KEY("X-Amz-Credential"),
+	KEY("X-Amz-Security-Token"),
+	KEY("access_token"),
+	KEY("refresh_token"),
+	KEY("id_token"),
+	KEY("token"),
+	KEY("api_key"),
+	KEY("apikey"),
+	KEY("password"),
+	KEY("passwd"),
+	KEY("secret"),
+	KEY("client_secret"),
+	KEY("code"),
+	KEY("session"),
+	KEY("jwt"),
 };
 
 static bool is_secret(const char *key, size_t n)
 {
 	for (size_t i = 0; i < sizeof(secret_keys) / sizeof(secret_keys[0]); i++)
-		if (strlen(secret_keys[i]) == n && !strncasecmp(secret_keys[i], key, n))
+		if (secret_keys[i].len == n && !strncasecmp(secret_keys[i].name, key, n))
 			return true;
 	return false;
 }

@@ -36,12 +36,44 @@ struct clew_span *clew_span__get(struct clew_span *span)
 	return span;
 }
 
+static void resource_put(struct clew_resource *res, int n)
+{
+	if (res && !__atomic_sub_fetch(&res->refs, n, __ATOMIC_ACQ_REL))
+		free(res);
+}
+
+/* Give one reference back; true: it was the last. Who holds the only one needs no locked write. */
+static bool span_unref(struct clew_span *span)
+{
+	return span && (__atomic_load_n(&span->refs, __ATOMIC_ACQUIRE) == 1 ||
+			!__atomic_sub_fetch(&span->refs, 1, __ATOMIC_ACQ_REL));
+}
+
 void clew_span__put(struct clew_span *span)
 {
-	if (!span || __atomic_sub_fetch(&span->refs, 1, __ATOMIC_ACQ_REL))
+	if (!span_unref(span))
 		return;
 	clew_resource__put(span->resource);
 	free(span);
+}
+
+void clew_span__put_all(struct clew_span **spans, size_t n)
+{
+	struct clew_resource *res = NULL;
+	int held = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (!span_unref(spans[i]))
+			continue;
+		if (spans[i]->resource != res) {
+			resource_put(res, held);
+			res = spans[i]->resource;
+			held = 0;
+		}
+		held++;
+		free(spans[i]);
+	}
+	resource_put(res, held);
 }
 
 struct clew_str clew_span__text(struct clew_span *span, const char *p, size_t n)
@@ -59,8 +91,8 @@ struct clew_str clew_span__text(struct clew_span *span, const char *p, size_t n)
 	return (struct clew_str){to, (uint32_t)n};
 }
 
-static struct clew_attr *span_attr(struct clew_span *span, const char *key,
-				   enum clew_attr_type type)
+static inline struct clew_attr *span_attr(struct clew_span *span, const char *key,
+					  enum clew_attr_type type)
 {
 	size_t room = (size_t)((struct clew_attr *)span->text - span->attrs);
 	struct clew_attr *a;
@@ -84,12 +116,17 @@ void clew_span__str(struct clew_span *span, const char *key, const char *p, size
 		a->str = clew_span__text(span, p, n);
 }
 
-void clew_span__lit(struct clew_span *span, const char *key, const char *literal)
+void clew_span__ref(struct clew_span *span, const char *key, struct clew_str value)
 {
 	struct clew_attr *a = span_attr(span, key, CLEW_ATTR_STR);
 
 	if (a)
-		a->str = clew_str__lit(literal);
+		a->str = value;
+}
+
+void clew_span__lit(struct clew_span *span, const char *key, const char *literal)
+{
+	clew_span__ref(span, key, clew_str__lit(literal));
 }
 
 void clew_span__int(struct clew_span *span, const char *key, int64_t v)
@@ -241,7 +278,5 @@ struct clew_resource *clew_resource__get(struct clew_resource *res)
 
 void clew_resource__put(struct clew_resource *res)
 {
-	if (!res || __atomic_sub_fetch(&res->refs, 1, __ATOMIC_ACQ_REL))
-		return;
-	free(res);
+	resource_put(res, 1);
 }

@@ -85,6 +85,31 @@ static void test_refs(void **state)
 	clew_resource__put(NULL);
 }
 
+static void test_put_all(void **state)
+{
+	struct clew_resource *res[3] = {clew_resource__new(1, "", 0), clew_resource__new(2, "", 0),
+					NULL};
+	static const int of[7] = {0, 0, 1, 2, 0, 1, 1};
+	struct clew_span *spans[8], *kept;
+
+	(void)state;
+	for (int i = 0; i < 7; i++) {
+		spans[i] = clew_span__new(1, 8);
+		if (res[of[i]])
+			spans[i]->resource = clew_resource__get(res[of[i]]);
+	}
+	spans[7] = NULL;
+	kept = clew_span__get(spans[4]);
+	clew_span__put_all(spans, 8);
+	assert_int_equal(kept->refs, 1); /* it and its resource are still held */
+	assert_int_equal(res[0]->refs, 2);
+	assert_int_equal(res[1]->refs, 1);
+	clew_resource__put(res[0]);
+	clew_span__put_all(&kept, 1); /* the last of both */
+	clew_resource__put(res[1]);
+	clew_span__put_all(spans, 0);
+}
+
 static const struct clew_attr *find(const struct clew_resource *res, const char *key)
 {
 	for (uint32_t i = 0; i < res->nr_attrs; i++)
@@ -169,6 +194,7 @@ int main(void)
 		cmocka_unit_test(test_attrs_max),
 		cmocka_unit_test(test_text_is_cut),
 		cmocka_unit_test(test_refs),
+		cmocka_unit_test(test_put_all),
 		cmocka_unit_test(test_resource),
 		cmocka_unit_test(test_resource_borders),
 		cmocka_unit_test(test_resource_malformed),

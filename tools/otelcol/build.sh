@@ -5,11 +5,16 @@
 # The binary is kept in ${XDG_CACHE_HOME:-~/.cache}/clew-otelcol under a key made of builder.yaml,
 # the Go version and the architecture, so a second call only prints. The Go caches (over a
 # gigabyte) are thrown away. Two callers at once: the second waits for the first.
-# Needs Go >= 1.26, the Go module proxy and flock.
+# Needs Go >= 1.25 (exit code 3 without it), the Go module proxy and flock.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
-command -v go >/dev/null || { echo "build.sh: go is not installed" >&2; exit 1; }
+command -v go >/dev/null || { echo "build.sh: go is not installed" >&2; exit 3; }
+minor=$(go env GOVERSION | sed -n 's/^go1\.\([0-9]*\).*/\1/p')
+if [ "${minor:-0}" -lt 25 ]; then
+	echo "build.sh: $(go env GOVERSION) is too old to build the Collector" >&2
+	exit 3
+fi
 release=$(sed -n 's/^  version: *//p' "$here/builder.yaml")
 store=${XDG_CACHE_HOME:-$HOME/.cache}/clew-otelcol
 key=$({ cat "$here/builder.yaml"; go env GOVERSION GOARCH; } | sha256sum | cut -c1-12)

@@ -7,7 +7,7 @@ import urllib.request
 from . import case, otlp
 from .proc import ROOT, free_port, wait_for
 
-HERE = os.path.join(ROOT, "tests", "collector")
+HERE = os.path.join(ROOT, "tools", "otelcol")
 
 
 def binary():
@@ -27,10 +27,11 @@ class Collector:
     def __init__(self, env):
         self.file = env.path(f"collector-{len(env.procs)}.jsonl")
         self.tail = otlp.Tail(self.file)
-        self.grpc, self.http, health = free_port(), free_port(), free_port()
+        self.grpc, self.http, health, own = (free_port() for _ in range(4))
         self.argv = [binary(), "--config", os.path.join(HERE, "config.yaml")]
-        self.environ = {"OTELCOL_GRPC": str(self.grpc), "OTELCOL_HTTP": str(self.http),
-                        "OTELCOL_HEALTH": str(health), "OTELCOL_FILE": self.file}
+        self.environ = {"CLEW_COL_GRPC": str(self.grpc), "CLEW_COL_HTTP": str(self.http),
+                        "CLEW_COL_HEALTH": str(health), "CLEW_COL_SELF": str(own),
+                        "CLEW_COL_FILE": self.file}
         self.env, self.health = env, health
         self.start()
 

@@ -5,7 +5,7 @@
  * the programs whose function the running kernel has.
  */
 #define CLEW_WORK_MAP	fexit_work
-#define CLEW_WORK_SLOTS 9
+#define CLEW_WORK_SLOTS 10
 #include "lib/msghdr.bpf.h"
 #include "lib/syscalls.bpf.h"
 
@@ -66,6 +66,13 @@ int BPF_PROG(clew_fx_inet_sendpage, struct socket *so, void *page, int off, size
 	     long ret)
 {
 	return on_exit(8, so, NULL, CLEW_SEND, ret);
+}
+
+SEC("?fexit/unix_stream_sendpage")
+int BPF_PROG(clew_fx_unix_sendpage, struct socket *so, void *page, int off, size_t len, int flags,
+	     long ret)
+{
+	return on_exit(9, so, NULL, CLEW_SEND, ret);
 }
 
 /* accept(2): the new socket has no file yet, so no inode number: it is learnt at the first call */

@@ -4,7 +4,7 @@
  * for kernels that have kprobes but refuse fexit. The entry keeps what the return needs.
  */
 #define CLEW_WORK_MAP	kprobe_work
-#define CLEW_WORK_SLOTS 9
+#define CLEW_WORK_SLOTS 10
 #include "lib/msghdr.bpf.h"
 #include "lib/syscalls.bpf.h"
 
@@ -90,6 +90,7 @@ RECV(unix_stream_recvmsg, 5)
 BLIND(tcp_splice_read, CLEW_RECV, 6)
 BLIND(unix_stream_splice_read, CLEW_RECV, 7)
 BLIND(inet_sendpage, CLEW_SEND, 8)
+BLIND(unix_stream_sendpage, CLEW_SEND, 9)
 
 #define KEEP(fn, arg)                                                                              \
 	SEC("?kprobe/" #fn)                                                                        \

@@ -2,11 +2,13 @@
 /*
  * record.c - writes the event stream to a file, without the secrets.
  *
- * A head keeps its lines; the values of credential headers are masked. In a body every line that
- * is not a chunk size (RFC 9112 7.1) is masked, so that a replay finds the same framing: lengths
- * and line ends stay, the content does not. Which side of the empty line a connection's next
- * bytes are on is kept in a small direct-mapped table; a collision masks too much, never too
- * little, because an unknown connection counts as "in a body" unless a message starts there.
+ * A head keeps its lines; the values of credential headers are masked. All of a body is masked
+ * but its line ends and the sizes of its chunks (RFC 9112 6 and 7.1), so that a replay finds the
+ * same framing. Segments end anywhere, so each direction of a connection is followed byte by byte
+ * through its heads and bodies. Where that is not possible (bytes were not captured or were lost,
+ * the connection was met late) all is masked until a segment begins with the whole first line of
+ * a message. Directions are kept in a small direct-mapped table: who is displaced is not known any
+ * more, so a collision masks too much, never too little.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -22,10 +24,32 @@
 #define MAGIC_LEN  24
 #define SLOTS	   16384
 #define RECORD_MAX 65536
+#define NAME_KEPT  20
+
+enum where {
+	LOST = 0, /* in a body, or anywhere */
+	START,	  /* a message is expected */
+	HEAD,
+	SIZE, /* the line before a chunk */
+	DATA, /* `remain` bytes of body */
+};
+
+/* One direction of a connection. */
+struct flow {
+	uint64_t remain; /* of the body, or of a chunk and the line end behind it */
+	uint32_t next;	 /* stream position */
+	uint8_t where;
+	bool known; /* `next` is */
+	bool response, bodiless, first_line, trailer, chunked, has_length;
+	bool colon, secret; /* in a head: behind the name; the value is to be masked */
+	uint8_t name_n, value_n;
+	char name[NAME_KEPT]; /* of the header */
+	char value[7];	      /* the last characters, for "chunked" */
+};
 
 struct slot {
 	uint64_t conn_id;
-	bool in_head[2];
+	struct flow flow[2];
 };
 
 struct clew_recorder {
@@ -39,15 +63,6 @@ static const char *const secret_headers[] = {
 	"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "x-auth-token",
 };
 
-static bool is_chunk_size(const uint8_t *p, size_t n)
-{
-	size_t i = 0;
-
-	while (i < n && i < 16 && strchr("0123456789abcdefABCDEF", p[i]) && p[i])
-		i++;
-	return i == n || (i && p[i] == ';');
-}
-
 static void mask(uint8_t *p, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
@@ -55,59 +70,260 @@ static void mask(uint8_t *p, size_t n)
 			p[i] = 'x';
 }
 
-static void mask_header(uint8_t *p, size_t n)
-{
-	uint8_t *colon = memchr(p, ':', n);
-	size_t name = colon ? (size_t)(colon - p) : 0;
+/* ---- heads ------------------------------------------------------------------------------- */
 
-	for (size_t i = 0; i < sizeof(secret_headers) / sizeof(secret_headers[0]); i++)
-		if (name && strlen(secret_headers[i]) == name &&
-		    !strncasecmp((char *)p, secret_headers[i], name))
-			mask(colon + 1, n - name - 1);
+static bool is_name(const struct flow *f, const char *name)
+{
+	return f->name_n == strlen(name) && !strncasecmp(f->name, name, f->name_n);
 }
 
-static bool starts_message(const uint8_t *p, size_t n)
+static bool is_secret(const struct flow *f)
 {
-	size_t i = 0;
+	for (size_t i = 0; i < sizeof(secret_headers) / sizeof(secret_headers[0]); i++)
+		if (is_name(f, secret_headers[i]))
+			return true;
+	return false;
+}
 
-	if (n >= 5 && !memcmp(p, "HTTP/", 5))
-		return true;
-	while (i < n && i < 20 && ((p[i] >= 'A' && p[i] <= 'Z') || p[i] == '-'))
+static void begin_line(struct flow *f)
+{
+	f->colon = false;
+	f->name_n = 0;
+	f->value_n = 0;
+}
+
+static void begin_head(struct flow *f, bool response)
+{
+	f->where = HEAD;
+	f->response = response;
+	f->first_line = true;
+	f->trailer = f->chunked = f->has_length = f->secret = false;
+	f->remain = 0;
+	begin_line(f);
+}
+
+static void end_head(struct flow *f)
+{
+	if (f->trailer || (f->response && f->bodiless))
+		f->where = START;
+	else if (f->chunked)
+		f->where = SIZE;
+	else if (f->has_length && f->remain)
+		f->where = DATA;
+	else if (f->response && !f->has_length)
+		f->where = LOST; /* it goes on until the connection ends */
+	else
+		f->where = START;
+	if (f->where != DATA)
+		f->remain = 0;
+}
+
+/* "HTTP/1.1 204": no body, whatever the headers say (RFC 9112 6.3). */
+static bool says_bodiless(const struct flow *f)
+{
+	const char *status = f->name + 9;
+
+	return f->name_n >= 12 &&
+	       (status[0] == '1' || !memcmp(status, "204", 3) || !memcmp(status, "304", 3));
+}
+
+static void head_value(struct flow *f, uint8_t c)
+{
+	if (c == ' ' || c == '\t')
+		return;
+	if (f->trailer || f->first_line)
+		return;
+	if (is_name(f, "content-length")) {
+		f->has_length = true;
+		f->remain = c >= '0' && c <= '9' && f->remain < UINT64_MAX / 16
+				    ? f->remain * 10 + (c - '0')
+				    : UINT64_MAX / 16;
+	} else if (is_name(f, "transfer-encoding")) {
+		if (f->value_n == sizeof(f->value))
+			memmove(f->value, f->value + 1, --f->value_n);
+		f->value[f->value_n++] = (char)c;
+		f->chunked = f->value_n == 7 && !strncasecmp(f->value, "chunked", 7);
+	}
+}
+
+static uint8_t head_byte(struct flow *f, uint8_t c)
+{
+	if (c == '\r')
+		return c;
+	if (c == '\n') {
+		if (!f->name_n && !f->colon)
+			end_head(f);
+		if (f->first_line)
+			f->bodiless = says_bodiless(f);
+		f->first_line = false;
+		begin_line(f);
+		return c;
+	}
+	if (!f->colon && !f->name_n && (c == ' ' || c == '\t')) {
+		f->colon = true; /* a folded line goes on with the value before (RFC 9112 5.2) */
+		return c;
+	}
+	if (f->colon) {
+		head_value(f, c);
+		return f->secret ? 'x' : c;
+	}
+	if (c == ':') {
+		f->colon = true;
+		f->secret = !f->first_line && is_secret(f);
+		if (is_name(f, "content-length"))
+			f->remain = 0;
+	} else if (f->name_n < NAME_KEPT && (f->first_line || (c != ' ' && c != '\t'))) {
+		f->name[f->name_n++] = (char)c;
+	}
+	return c;
+}
+
+/* ---- where a message begins -------------------------------------------------------------- */
+
+/*
+ * Returns 1 for a request, 2 for a response, 0 for neither. A line that is not complete will do
+ * only where a message is `expected`.
+ */
+static int starts(const uint8_t *p, size_t n, bool expected)
+{
+	const uint8_t *end = memchr(p, '\n', n);
+	size_t i = 0, line = end ? (size_t)(end - p) : n;
+
+	if (!memcmp(p, "HTTP/", line < 5 ? line : 5))
+		return (end && line >= 12) || (!end && expected) ? 2 : 0;
+	while (i < line && i < 20 && ((p[i] >= 'A' && p[i] <= 'Z') || p[i] == '-'))
 		i++;
-	return i >= 3 && i < n && p[i] == ' ';
+	if (!end)
+		return expected && i && (i == line || (i >= 3 && p[i] == ' '));
+	return i >= 3 && i < line && p[i] == ' ' && memmem(p + i, line - i, " HTTP/1.", 8);
+}
+
+/* The end of a chunked body: it says nothing, and a parser that lost its place needs it. */
+static size_t last_chunk(const uint8_t *p, size_t n)
+{
+	return n >= 5 && !memcmp(p + n - 5, "0\r\n\r\n", 5) && (n == 5 || p[n - 6] == '\n') ? 5 : 0;
+}
+
+static size_t start_bytes(struct flow *f, uint8_t *p, size_t n)
+{
+	int is;
+
+	if (*p == '\r' || *p == '\n')
+		return 1;
+	is = starts(p, n, true);
+	if (is == 2 || (is == 1 && !f->response))
+		begin_head(f, is == 2);
+	else
+		f->where = LOST;
+	return 0;
+}
+
+static size_t size_byte(struct flow *f, uint8_t *p)
+{
+	uint8_t c = *p, digit = 0xff;
+
+	if (c >= '0' && c <= '9')
+		digit = c - '0';
+	else if ((c | 32) >= 'a' && (c | 32) <= 'f')
+		digit = (c | 32) - 'a' + 10;
+	if (c == '\n') {
+		f->where = f->remain ? DATA : HEAD;
+		f->trailer = true;
+		f->remain += 2;
+		begin_line(f);
+		f->secret = false;
+	} else if (f->colon) { /* an extension */
+		mask(p, 1);
+	} else if (c == ';' || c == ' ' || c == '\t') {
+		f->colon = true;
+	} else if (digit < 16 && f->remain < UINT64_MAX / 32) {
+		f->remain = f->remain * 16 + digit;
+	} else if (c != '\r') {
+		f->where = LOST;
+		return 0;
+	}
+	return 1;
+}
+
+static size_t data_bytes(struct flow *f, uint8_t *p, size_t n)
+{
+	if (n > f->remain)
+		n = f->remain;
+	mask(p, n);
+	f->remain -= n;
+	if (!f->remain) {
+		f->where = f->chunked ? SIZE : START;
+		f->colon = false;
+	}
+	return n;
+}
+
+static void follow(struct flow *f, uint8_t *p, size_t n)
+{
+	size_t at = 0;
+
+	if (n && f->where != HEAD && f->where != START && starts(p, n, false))
+		begin_head(f, starts(p, n, false) == 2);
+	while (at < n) {
+		switch (f->where) {
+		case START:
+			at += start_bytes(f, p + at, n - at);
+			break;
+		case HEAD:
+			p[at] = head_byte(f, p[at]);
+			at++;
+			break;
+		case SIZE:
+			at += size_byte(f, p + at);
+			break;
+		case DATA:
+			at += data_bytes(f, p + at, n - at);
+			break;
+		default:
+			mask(p + at, n - at - last_chunk(p + at, n - at));
+			at = n;
+			break;
+		}
+	}
+}
+
+/* The slot of a connection, taken from another one if need be. */
+static struct slot *slot_of(struct clew_recorder *rec, uint64_t conn_id)
+{
+	struct slot *s = &rec->slots[(conn_id * 0x9e3779b97f4a7c15ULL) >> 50];
+
+	if (s->conn_id != conn_id) {
+		memset(s, 0, sizeof(*s));
+		s->conn_id = conn_id;
+	}
+	return s;
+}
+
+static void opened(struct clew_recorder *rec, const struct clew_conn_open *ev)
+{
+	struct slot *s = slot_of(rec, ev->conn_id);
+
+	memset(s->flow, 0, sizeof(s->flow));
+	s->flow[0].where = s->flow[1].where = ev->from_start ? START : LOST;
 }
 
 static void redact(struct clew_recorder *rec, struct clew_segment *seg)
 {
-	struct slot *s = &rec->slots[(seg->conn_id * 0x9e3779b97f4a7c15ULL) >> 50];
-	size_t at = 0, n = seg->cap;
-	bool head;
+	struct flow *f = &slot_of(rec, seg->conn_id)->flow[seg->dir & 1];
+	uint32_t unseen = seg->len > seg->cap ? seg->len - seg->cap : 0;
 
-	if (s->conn_id != seg->conn_id) {
-		memset(s, 0, sizeof(*s));
-		s->conn_id = seg->conn_id;
+	if (f->known && f->next != seg->seq && seg->len)
+		f->where = LOST;
+	if (seg->len) {
+		f->known = true;
+		f->next = seg->seq + seg->len;
 	}
-	head = s->in_head[seg->dir & 1];
-	while (at < n) {
-		uint8_t *line = seg->data + at, *end = memchr(line, '\n', n - at);
-		size_t len = end ? (size_t)(end - line) + 1 : n - at, text = len;
-
-		while (text && (line[text - 1] == '\n' || line[text - 1] == '\r'))
-			text--;
-		if (!head && starts_message(line, text))
-			head = true;
-		else if (head && !text && end)
-			head = false;
-		else if (head)
-			mask_header(line, text);
-		else if (!is_chunk_size(line, text))
-			mask(line, text);
-		at += len;
-	}
-	s->in_head[seg->dir & 1] = head;
-	if (!head &&
-	    !(seg->tail_len >= 5 && !memcmp(seg->tail + seg->tail_len - 5, "0\r\n\r\n", 5)))
-		mask(seg->tail, seg->tail_len);
+	follow(f, seg->data, seg->cap);
+	mask(seg->tail, seg->tail_len - last_chunk(seg->tail, seg->tail_len));
+	if (unseen && f->where == DATA && f->remain > unseen)
+		f->remain -= unseen;
+	else if (unseen)
+		f->where = f->where == DATA && f->remain == unseen && !f->chunked ? START : LOST;
 }
 
 static void put(struct clew_recorder *rec, const void *p, size_t n)
@@ -129,6 +345,8 @@ void clew_recorder__write(struct clew_recorder *rec, const struct clew_event *ev
 
 		if (ev->size >= sizeof(*seg) + seg->cap && seg->tail_len <= CLEW_TAIL_MAX)
 			redact(rec, seg);
+	} else if (ev->type == CLEW_EV_CONN_OPEN && ev->size >= sizeof(struct clew_conn_open)) {
+		opened(rec, (const void *)ev);
 	}
 	put(rec, rec->buf, padded);
 }
@@ -165,12 +383,31 @@ int clew_recorder__free(struct clew_recorder *rec)
 	return err;
 }
 
+/* The next record; 1, 0 at the end of the file, or -errno. */
+static int read_record(FILE *file, struct clew_event *ev, size_t *ret_size)
+{
+	size_t n = fread(ev, 1, sizeof(*ev), file), rest;
+
+	if (ferror(file))
+		return -EIO;
+	if (!n)
+		return 0;
+	if (n != sizeof(*ev) || ev->size < sizeof(*ev))
+		return -EINVAL;
+	rest = ((ev->size + 7UL) & ~7UL) - sizeof(*ev);
+	if (fread(ev + 1, 1, rest, file) != rest)
+		return ferror(file) ? -EIO : -EINVAL;
+	*ret_size = sizeof(*ev) + rest;
+	return 1;
+}
+
 int clew_replay(const char *path, void (*fn)(void *arg, const struct clew_event *ev), void *arg,
 		char *errbuf, size_t n)
 {
 	FILE *file = fopen(path, "rbe");
 	struct clew_event *ev = malloc(RECORD_MAX + 8);
 	long long at = MAGIC_LEN;
+	size_t size;
 	int err = 0;
 
 	if (!file || !ev) {
@@ -183,18 +420,13 @@ int clew_replay(const char *path, void (*fn)(void *arg, const struct clew_event 
 		snprintf(errbuf, n, "%s is not a clew recording (version 1)", path);
 		goto out;
 	}
-	while (fread(ev, 1, sizeof(*ev), file) == sizeof(*ev)) {
-		size_t rest = ((ev->size + 7UL) & ~7UL) - sizeof(*ev);
-
-		if (ev->size < sizeof(*ev) || fread(ev + 1, 1, rest, file) != rest) {
-			err = -EINVAL;
-			snprintf(errbuf, n, "%s: the record at byte %lld is cut or damaged", path,
-				 at);
-			break;
-		}
-		at += (long long)(sizeof(*ev) + rest);
+	while ((err = read_record(file, ev, &size)) > 0) {
+		at += (long long)size;
 		fn(arg, ev);
 	}
+	if (err)
+		snprintf(errbuf, n, "%s: the record at byte %lld %s", path, at,
+			 err == -EIO ? "cannot be read" : "is cut or damaged");
 out:
 	free(ev);
 	if (file)

@@ -312,7 +312,7 @@ static int64_t place(struct clew_conn_dir *d, const struct clew_segment *seg, ui
 		*ret_hole = (uint64_t)delta;
 		return 0;
 	}
-	if ((uint64_t)-(int64_t)delta >= seg->len && seg->len)
+	if (-(int64_t)delta >= seg->len)
 		return -1;
 	return -(int64_t)delta;
 }
@@ -423,8 +423,9 @@ int clew_conns__feed(struct clew_conns *conns, const struct clew_event *ev)
 	case CLEW_EV_CONN_CLOSE:
 		return on_close(conns, (const void *)ev);
 	case CLEW_EV_EXIT:
-		if (conns->nr_exited < EXITED_MAX)
-			conns->exited[conns->nr_exited++] = ev->pid;
+		if (conns->nr_exited == EXITED_MAX)
+			clew_conns__tick(conns, ev->ts);
+		conns->exited[conns->nr_exited++] = ev->pid;
 		return CLEW_EVENT_USED;
 	default:
 		return CLEW_EVENT_USED;

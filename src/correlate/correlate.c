@@ -26,6 +26,7 @@
 #define HEADERS_MAX 16384
 #define NODES_MIN   64
 #define CONNS_MIN   1024
+#define UNASKED_MAX 1024 /* nginx: who asks nobody needs to remember no cause */
 
 /* Records come in runs of one process, and one thread. */
 static struct co_proc *find_proc(struct clew_correlate *co, uint32_t pid)
@@ -106,7 +107,9 @@ static void drop_proc(void *arg, void *val)
 
 struct co_conn *co_conn__find(struct clew_correlate *co, uint64_t id)
 {
-	return co_map__get(&co->conns, id, 0);
+	if (!co->last_conn || co->last_conn->id != id)
+		co->last_conn = co_map__get(&co->conns, id, 0);
+	return co->last_conn;
 }
 
 struct co_conn *co_conn(struct clew_correlate *co, uint64_t id, uint32_t pid)
@@ -115,9 +118,11 @@ struct co_conn *co_conn(struct clew_correlate *co, uint64_t id, uint32_t pid)
 
 	if (conn)
 		return conn;
-	conn = calloc(1, sizeof(*conn));
+	conn = aligned_alloc(64, sizeof(*conn)); /* its first line is what most requests need */
 	if (!conn)
 		return NULL;
+	memset(conn, 0, sizeof(*conn));
+	conn->refs = 1;
 	conn->id = id;
 	conn->pid = pid;
 	co_list__init(&conn->open);
@@ -128,16 +133,31 @@ struct co_conn *co_conn(struct clew_correlate *co, uint64_t id, uint32_t pid)
 	return conn;
 }
 
+void co_conn__put(struct co_conn *conn)
+{
+	if (!conn || --conn->refs)
+		return;
+	co_unix__free(conn->un);
+	free(conn);
+}
+
+/* Nodes may refer to it for a while. */
 static void drop_conn(void *arg, void *val)
 {
+	struct clew_correlate *co = arg;
 	struct co_conn *conn = val;
 
-	co_py_rule__closed(arg, conn);
+	if (co->last_conn == conn)
+		co->last_conn = NULL;
+	conn->gone = 1;
+	co_py_rule__closed(co, conn);
+	co_join__closed(co, conn);
 	while (!co_list__empty(&conn->open))
 		co_list__del(conn->open.next);
-	co_node__put(arg, conn->last);
-	co_node__put(arg, conn->pend);
-	free(conn);
+	co_node__put(co, conn->last);
+	co_node__put(co, conn->pend);
+	conn->last = conn->pend = NULL;
+	co_conn__put(conn);
 }
 
 struct co_node *co_conn__oldest(const struct co_conn *conn)
@@ -167,7 +187,8 @@ static void fill(const struct co_node *node, struct clew_placement *p)
 	p->sampled = node->tree_sampled;
 	p->adopted = node->tree_adopted;
 	p->link = node->has_parent ? node->link : CLEW_LINK_NONE;
-	p->evidence = p->link != CLEW_LINK_NONE ? node->evidence : NULL;
+	p->evidence =
+		p->link != CLEW_LINK_NONE || node->evidence == co_ev_worn ? node->evidence : NULL;
 	if (node->state && node->tree_adopted) {
 		p->tracestate = node->state->text.tracestate;
 		p->tracestate_of = &node->state->text;
@@ -217,8 +238,7 @@ static void retire(struct clew_correlate *co, struct co_node *node)
 static void sweep_joins(struct clew_correlate *co)
 {
 	const uint64_t wait[CO_GRACES] = {
-		[CO_GRACE_SHORT] = CO_GRACE_KNOWN_MS * CO_NSEC_PER_MSEC,
-		[CO_GRACE_LONG] = CO_GRACE_MS * CO_NSEC_PER_MSEC,
+		[CO_GRACE_FIRST] = CO_GRACE_MS * CO_NSEC_PER_MSEC,
 		[CO_GRACE_WINDOW] = co->window,
 	};
 	struct co_node *node;
@@ -286,6 +306,8 @@ static void on_segment(struct clew_correlate *co, const struct clew_segment *seg
 	co->reading.pid = seg->h.pid;
 	co->reading.tid = seg->h.tid;
 	co->reading.turn = seg->h.turn;
+	if (co->nr_late && seg->dir == CLEW_RECV)
+		co_unix__heard(co, seg);
 	if (seg->ctx_kind == CLEW_CTX_PYTHON || seg->ctx_kind == CLEW_CTX_THREAD)
 		co_py_rule__segment(co, seg);
 	else if (seg->ctx_kind == CLEW_CTX_GO)
@@ -317,7 +339,6 @@ static void on_close(struct clew_correlate *co, const struct clew_conn_close *ev
 	co_py_rule__closed(co, conn);
 	if (ev->reason == CLEW_CLOSE_LOCAL)
 		return; /* the other direction may go on */
-	co_join__closed(co, conn);
 	co_map__del(&co->conns, ev->conn_id, 0);
 }
 
@@ -332,7 +353,7 @@ static void renew(struct clew_correlate *co, uint32_t pid)
 	proc->runtime = CLEW_RT_UNKNOWN;
 	proc->owner_off = 0;
 	proc->copy_first = proc->copy_last = 0;
-	proc->start_time = 0;
+	proc->start_time = proc->watched_ts = 0;
 	if (co_thread__find(co, pid, pid))
 		co_map__del(&co->threads, pid, 0);
 }
@@ -346,6 +367,8 @@ static void on_proc_info(struct clew_correlate *co, const struct clew_proc_info 
 	if (proc->start_time && proc->start_time != info->start_time)
 		renew(co, info->h.pid);
 	proc->start_time = info->start_time;
+	if (!proc->watched_ts)
+		proc->watched_ts = info->h.ts;
 	proc->runtime = info->runtime <= CLEW_RT_OTHER ? (uint8_t)info->runtime : CLEW_RT_OTHER;
 }
 
@@ -433,12 +456,11 @@ static uint8_t kind_of(struct clew_correlate *co, const struct co_node *node,
 
 static void server_request(struct clew_correlate *co, struct co_node *x)
 {
-	struct co_conn *conn = co_conn(co, x->conn_id, x->pid);
+	struct co_conn *conn = x->conn;
+	struct co_proc *proc;
 
-	if (conn) {
-		conn->serves = 1;
-		co_list__add_tail(&conn->open, &x->conn_link);
-	}
+	conn->serves = 1;
+	co_list__add_tail(&conn->open, &x->conn_link);
 	switch (kind_of(co, x, &x->ex->req)) {
 	case CLEW_CTX_PYTHON:
 		co_py_rule__request(co, x);
@@ -451,10 +473,12 @@ static void server_request(struct clew_correlate *co, struct co_node *x)
 		co_go_rule__request(co, x);
 		break;
 	case CLEW_CTX_NGINX:
-		if (conn) {
-			co_node__get(x);
-			co_node__put(co, conn->last);
-			conn->last = x;
+		proc = co_proc(co, x->pid);
+		co_node__put(co, conn->last);
+		conn->last = NULL;
+		if (proc && proc->unasked < UNASKED_MAX) {
+			proc->unasked++;
+			conn->last = co_node__get(x);
 		}
 		break;
 	default:
@@ -479,7 +503,10 @@ static void claim_python(struct clew_correlate *co, struct co_node *c, struct co
 static void client_request(struct clew_correlate *co, struct co_node *c)
 {
 	struct co_claim claim = {.kind = CO_CLAIM_NONE, .link = CLEW_LINK_NONE};
+	struct co_proc *proc = co_proc(co, c->pid);
 
+	if (proc)
+		proc->unasked = 0;
 	switch (kind_of(co, c, &c->ex->req)) {
 	case CLEW_CTX_THREAD:
 		co_thread_rule__claim(co, c, &claim);
@@ -503,26 +530,28 @@ static void client_request(struct clew_correlate *co, struct co_node *c)
 void clew_correlate__request(struct clew_correlate *co, struct clew_exchange *ex)
 {
 	struct co_node *node;
+	struct co_conn *conn;
 
 	advance(co, ex->req.ts);
 	ex->node = NULL;
 	make_room(co);
 	if (co->held >= co->max_nodes)
 		return; /* all are open: this one will be a root */
-	node = co_node__new(co);
+	conn = co_conn(co, ex->conn->id, ex->req.pid);
+	node = conn ? co_node__new(co) : NULL;
 	if (!node)
 		return;
+	node->conn = conn;
+	conn->refs++;
 	co->held++;
 	ex->node = node;
 	node->ex = ex;
 	node->is_server = ex->is_server;
 	node->pid = ex->req.pid;
 	node->tid = ex->req.tid;
-	node->conn_id = ex->conn->id;
 	node->req_ts = ex->req.ts;
 	node->started = co->now;
 	node->loss = co->loss;
-	node->what = co_ids__what(ex);
 	node->excluded = clew_excluded_path(&co->cfg->excluded_paths, ex->text + ex->target.off,
 					    ex->target.len);
 	co_ids__span(ex, node->span_id);
@@ -561,11 +590,9 @@ void clew_correlate__response(struct clew_correlate *co, struct clew_exchange *e
 static void release_unknown(struct clew_correlate *co, struct clew_exchange *ex)
 {
 	struct clew_placement place = {.sampled = 1, .link = CLEW_LINK_NONE};
-	struct co_node node = {.conn_id = ex->conn->id, .req_ts = ex->req.ts, .pid = ex->req.pid};
 
-	co_ids__span(ex, node.span_id);
-	co_ids__trace(&node, place.trace_id);
-	memcpy(place.span_id, node.span_id, 8);
+	co_ids__span(ex, place.span_id);
+	co_ids__trace(place.span_id, ex->req.ts, ex->conn->id, ex->req.pid, place.trace_id);
 	co->stats.links[CLEW_LINK_NONE]++;
 	co->stats.evicted++;
 	co->sink.release(co->sink.arg, ex, &place);
@@ -628,21 +655,13 @@ void clew_correlate__drain(struct clew_correlate *co)
 		retire(co, co_entry(co->retired.next, struct co_node, done_link));
 }
 
-const struct clew_correlate_stats *clew_correlate__stats(const struct clew_correlate *co)
-{
-	struct clew_correlate_stats *stats = (struct clew_correlate_stats *)&co->stats;
-
-	stats->bytes =
-		co->stats.nodes * sizeof(struct co_node) + co->held * sizeof(struct clew_exchange);
-	return stats;
-}
-
 /* ---- life ---- */
 
 struct table {
 	struct co_map *map;
 	uint32_t max;
 	void (*drop)(void *, void *);
+	size_t bytes; /* of a value */
 };
 
 enum { TABLES = 12 };
@@ -655,18 +674,19 @@ static void tables(struct clew_correlate *co, struct table t[TABLES])
 
 	if (conns < CONNS_MIN)
 		conns = CONNS_MIN;
-	t[0] = (struct table){&co->conns, conns, drop_conn};
-	t[1] = (struct table){&co->threads, THREADS_MAX, drop_thread};
-	t[2] = (struct table){&co->go_cur, GO_MAX, co_go_rule__free};
-	t[3] = (struct table){&co->go_ctx, GO_MAX, co_go_rule__free_ctx};
-	t[4] = (struct table){&co->py_ctx, PY_MAX, co_py_ctx__drop};
-	t[5] = (struct table){&co->clients, nodes, co_node__drop};
-	t[6] = (struct table){&co->servers, nodes, co_node__drop};
-	t[7] = (struct table){&co->procs, PROCS_MAX, drop_proc};
-	t[8] = (struct table){&co->tuples, conns, NULL};
-	t[9] = (struct table){&co->unix_ends, conns, NULL};
-	t[10] = (struct table){&co->locals, LOCALS_MAX, NULL};
-	t[11] = (struct table){&co->headers, HEADERS_MAX, NULL};
+	t[0] = (struct table){&co->conns, conns, drop_conn,
+			      sizeof(struct co_conn) + sizeof(struct co_unix)};
+	t[1] = (struct table){&co->threads, THREADS_MAX, drop_thread, sizeof(struct co_thread)};
+	t[2] = (struct table){&co->go_cur, GO_MAX, co_go_rule__free, co_go_cur_bytes};
+	t[3] = (struct table){&co->go_ctx, GO_MAX, co_go_rule__free_ctx, co_go_ctx_bytes};
+	t[4] = (struct table){&co->py_ctx, PY_MAX, co_py_ctx__drop, co_py_ctx_bytes};
+	t[5] = (struct table){&co->clients, nodes, co_node__drop, 0};
+	t[6] = (struct table){&co->servers, nodes, co_node__drop, 0};
+	t[7] = (struct table){&co->procs, PROCS_MAX, drop_proc, sizeof(struct co_proc)};
+	t[8] = (struct table){&co->tuples, conns, NULL, 0};
+	t[9] = (struct table){&co->unix_ends, conns, NULL, 0};
+	t[10] = (struct table){&co->locals, LOCALS_MAX, NULL, 0};
+	t[11] = (struct table){&co->headers, HEADERS_MAX, NULL, 0};
 }
 
 struct clew_correlate *clew_correlate__new(const struct clew_config *cfg,
@@ -714,4 +734,17 @@ void clew_correlate__free(struct clew_correlate *co)
 		co_map__free(t[i].map);
 	co_node__free_all(co);
 	free(co);
+}
+
+const struct clew_correlate_stats *clew_correlate__stats(const struct clew_correlate *co)
+{
+	struct clew_correlate_stats *stats = (struct clew_correlate_stats *)&co->stats;
+	struct table t[TABLES];
+	int i;
+
+	stats->bytes = co->slab_bytes + co->held * sizeof(struct clew_exchange);
+	tables((struct clew_correlate *)co, t);
+	for (i = 0; i < TABLES; i++)
+		stats->bytes += co_map__bytes(t[i].map) + t[i].map->count * t[i].bytes;
+	return stats;
 }

@@ -70,7 +70,8 @@ void co_ids__span(const struct clew_exchange *ex, uint8_t id[8])
 	memcpy(id, &h, 8);
 }
 
-void co_ids__trace(const struct co_node *node, uint8_t id[16])
+void co_ids__trace(const uint8_t span_id[8], uint64_t ts, uint64_t conn_id, uint32_t pid,
+		   uint8_t id[16])
 {
 	struct {
 		uint8_t span_id[8];
@@ -78,10 +79,10 @@ void co_ids__trace(const struct co_node *node, uint8_t id[16])
 	} key;
 	XXH128_hash_t h;
 
-	memcpy(key.span_id, node->span_id, 8);
-	key.ts = node->req_ts;
-	key.conn_id = node->conn_id;
-	key.pid = node->pid;
+	memcpy(key.span_id, span_id, 8);
+	key.ts = ts;
+	key.conn_id = conn_id;
+	key.pid = pid;
 	h = XXH3_128bits_withSeed(&key, sizeof(key), SEED_TRACE);
 	if (!h.low64 && !h.high64)
 		h.low64 = 1;
@@ -96,6 +97,13 @@ uint64_t co_ids__what(const struct clew_exchange *ex)
 
 	h = XXH3_64bits_withSeed(ex->text + ex->method.off, ex->method.len, SEED_JOIN);
 	return XXH3_64bits_withSeed(ex->text + ex->target.off, n, h);
+}
+
+uint64_t co_ids__hash(const void *p, size_t n)
+{
+	uint64_t h = XXH3_64bits_withSeed(p, n, SEED_JOIN);
+
+	return h ? h : 1;
 }
 
 void co_ids__hash128(const void *p, size_t n, uint64_t ret[2])

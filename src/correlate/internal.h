@@ -13,9 +13,8 @@
 
 #include "correlate/map.h"
 
-#define CO_NSEC_PER_MSEC  1000000ULL
-#define CO_GRACE_MS	  250 /* a joining client request may come this much later */
-#define CO_GRACE_KNOWN_MS 20  /* the same, where no peer was found on this connection before */
+#define CO_NSEC_PER_MSEC 1000000ULL
+#define CO_GRACE_MS	 250 /* a joining client request may come this much later */
 
 struct co_list {
 	struct co_list *prev, *next;
@@ -29,7 +28,7 @@ struct co_header {
 	uint8_t valid;
 };
 
-/* An adopted tracestate; kept in the shape in which a placement refers to it. */
+/* An adopted tracestate, in the shape in which a placement refers to it; `text` is cut short. */
 struct co_state {
 	uint32_t refs;
 	struct clew_exchange text;
@@ -51,38 +50,37 @@ struct co_conn;
 
 struct co_node {
 	struct clew_exchange *ex; /* borrowed; NULL once released or dropped */
+	struct co_conn *conn;	  /* reference, never NULL; may be gone from its table */
 	uint32_t refs;
 	uint32_t pid, tid;
-	uint64_t conn_id;
+	uint32_t pos;		 /* joins: stream position as the client's end counts */
+	uint32_t loss;		 /* co->loss at its request */
+	struct co_header header; /* its own */
+
+	uint8_t wait;	   /* enum co_wait */
+	uint8_t link;	   /* enum clew_link */
+	uint8_t cand_link; /* enum clew_link of the claim */
+	bool is_server : 1, excluded : 1;
+	bool answered : 1; /* the response has begun */
+	bool done : 1, dropped : 1, released : 1;
+	bool decided : 1;  /* parent and link are final */
+	bool resolved : 1; /* and so are those of all ancestors: trace_id is valid */
+	bool adopted : 1;  /* the header is the parent */
+	bool tree_adopted : 1, tree_sampled : 1; /* valid when resolved */
+	bool has_parent : 1, parent_remote : 1;	 /* the same, as is parent_id */
+	bool joined : 1;			 /* client: its server end was found */
+	bool joinable : 1;			 /* it is in a join table */
+	bool served : 1;			 /* Go: ServeHTTP was entered for it */
+	bool gap : 1; /* events were lost inside it: what hangs on it is not sure */
+
 	uint64_t req_ts;
 	uint64_t started; /* co->now at its request */
 	uint64_t settled; /* co->now when it was done */
-	uint64_t loss;	  /* co->loss at its request */
-	uint64_t what;	  /* hash of method and target */
+	uint64_t what;	  /* joins: hash of method and target */
 	uint8_t span_id[8];
-	uint8_t trace_id[16];	 /* when resolved */
-	struct co_header header; /* its own */
-
-	uint8_t is_server, excluded;
-	uint8_t answered; /* the response has begun */
-	uint8_t done, dropped, released;
-	uint8_t decided;  /* parent and link are final */
-	uint8_t resolved; /* and so are those of all ancestors: trace_id is valid */
-	uint8_t wait;	  /* enum co_wait */
-	uint8_t link;	  /* enum clew_link */
-	uint8_t adopted;  /* the header is the parent */
-	uint8_t tree_adopted, tree_sampled; /* valid when resolved */
-	uint8_t joined;			    /* client: its server end was found */
-	uint8_t joinable;		    /* it is in a join table */
-	uint8_t served;			    /* Go: ServeHTTP was entered for it */
-	uint8_t cand_link;		    /* enum clew_link of the claim */
-	uint8_t gap; /* events were lost inside it: what hangs on it is not sure */
-	uint8_t has_parent, parent_remote; /* valid when resolved, as is parent_id */
+	uint8_t trace_id[16]; /* when resolved */
 	uint8_t parent_id[8];
-	uint32_t netns;
-	uint64_t sk, peer_sk; /* Unix sockets */
 	const char *evidence;
-	uint64_t join_key[2];
 
 	struct co_node *parent; /* reference */
 	struct co_node *cand;	/* reference: what the link will be if nothing speaks up */
@@ -99,16 +97,53 @@ struct co_node {
 	struct co_list held;	  /* undecided nodes whose candidate this is */
 };
 
+/* Who may be at the other end of a connection, as far as was seen until co_conn.checked. */
+enum co_other {
+	CO_OTHER_UNKNOWN = 0,
+	CO_OTHER_FAR,	/* the address is none of this host's */
+	CO_OTHER_ALONE, /* no traced process has it: a server exchange waited in vain */
+};
+
+enum co_shift {
+	CO_SHIFT_UNKNOWN = 0,
+	CO_SHIFT_LEARNED, /* by one pair */
+	CO_SHIFT_PROVED,  /* by a second one that agreed */
+	CO_SHIFT_NEVER,	  /* pairs contradicted each other twice */
+};
+
+/* One end of a Unix stream socket; see join_unix.c. */
+struct co_unix {
+	uint64_t sk, peer_sk;
+	uint8_t from_start;
+	/* of a client's end */
+	uint8_t pipelines;     /* it did not wait for an answer before its next request */
+	uint64_t heard_ts;     /* bytes came in; kept while a server's end waits */
+	struct co_node *asked; /* reference: the newest request */
+	/* of a server's end */
+	uint8_t state; /* enum co_shift */
+	uint8_t contradictions;
+	uint32_t shift;	      /* its position of a byte, less the client's */
+	uint64_t peer_id;     /* the connection as the client sees it, that this is about */
+	struct co_node *late; /* reference: the newest request that waits for its client's */
+};
+
 /* One socket of a traced process, as far as rules need it. */
 struct co_conn {
-	uint64_t id, sk;
+	uint64_t id;
+	uint32_t refs;
 	uint32_t pid;
-	uint8_t lonely; /* a server exchange here waited for a client request in vain */
-	uint8_t has_tuple;
+	uint8_t gone;	/* not in its table any more */
 	uint8_t serves; /* this process answers here */
-	uint64_t tuple[2];
+	uint8_t other;	/* enum co_other */
+	uint8_t has_tuple;
+	uint32_t checked;     /* co->met when `other` was found out */
+	uint64_t end;	      /* hash of the client's end; 0: not computed yet */
+	uint64_t peer;	      /* hash of the two ends as the other end has them */
 	struct co_list open;  /* server exchanges that are not answered, oldest first; borrowed */
-	struct co_node *last; /* reference: server, the newest */
+	struct co_node *last; /* reference: nginx, the newest server exchange */
+	struct co_unix *un;   /* owned; NULL: TCP */
+	uint64_t tuple;	      /* TCP client: hash of its two ends */
+	uint32_t netns;	      /* loopback addresses: whose; else 0 */
 	struct co_py_ctx *owner; /* reference: Python, the context that answers here */
 	/* Go: whose request the next bytes are */
 	struct co_node *pend; /* reference, or NULL: nobody's */
@@ -116,7 +151,7 @@ struct co_conn {
 	uint64_t pend_ts;
 	uint32_t pend_pos, sent_to;
 	uint8_t has_pend, pend_link, pend_conflict, has_pend_pos, has_sent;
-};
+} __attribute__((aligned(64)));
 
 /* One thread. `multi`: it holds several requests at once, or leaves answering to others. */
 struct co_thread {
@@ -137,9 +172,11 @@ struct co_proc {
 	uint32_t pid;
 	uint32_t gen; /* tells two programs under one pid apart in every table */
 	uint64_t start_time;
-	uint8_t runtime;		/* enum clew_runtime_kind */
+	uint64_t watched_ts; /* its calls are seen at the latest since then; 0: unknown */
 	uint64_t copy_first, copy_last; /* Python: copies of contexts were reported, ns; 0: never */
+	uint8_t runtime;		/* enum clew_runtime_kind */
 	uint8_t owner_off; /* Python: handlers work on after their answer; owners prove nothing */
+	uint16_t unasked;  /* requests that came in since it made one of others */
 };
 
 enum co_claim_kind {
@@ -158,25 +195,27 @@ struct co_claim {
 	bool conflict; /* the rule's own sources disagree */
 };
 
-enum { CO_GRACE_SHORT, CO_GRACE_LONG, CO_GRACE_WINDOW, CO_GRACES };
+enum { CO_GRACE_FIRST, CO_GRACE_WINDOW, CO_GRACES };
 
 struct clew_correlate {
 	const struct clew_config *cfg;
 	struct clew_correlate_sink sink;
 	struct clew_correlate_stats stats;
 	uint64_t now, next_sweep, window;
-	uint64_t loss;	    /* how often the kernel side reported lost records */
-	uint64_t seen_loss; /* its own count, then */
+	uint64_t seen_loss; /* the kernel side's own count of lost records */
+	uint32_t loss;	    /* how often it reported more */
 	uint32_t next_gen;
-	uint64_t py_deep;   /* Python client exchanges refused for want of a second witness */
-	uint64_t forwarded; /* client requests whose header this process had received itself */
+	uint32_t met;	  /* counts ends of connections that may turn out to be a peer's */
+	uint32_t nr_late; /* Unix server ends whose newest request waits for its client's */
 	uint64_t max_nodes;
 	uint64_t held; /* nodes with an exchange */
 	struct co_list done, retired, grace[CO_GRACES];
 	struct co_proc *last_proc; /* looked up last, or NULL; both in their tables */
 	struct co_thread *last_thread;
+	struct co_conn *last_conn;
 	struct co_node *free_nodes; /* by work_next */
 	struct co_slab *slabs;
+	uint64_t slab_bytes;
 
 	/* the read that is being worked on: what it completes was completed by this thread */
 	struct {
@@ -237,7 +276,8 @@ void co_link__claim(struct clew_correlate *co, struct co_node *node, const struc
 /* Nothing more is to be waited for: client, with `x` (or NULL); server, with its client or NULL */
 void co_link__client(struct clew_correlate *co, struct co_node *node, struct co_node *x,
 		     enum clew_link link, const char *evidence);
-void co_link__server(struct clew_correlate *co, struct co_node *node, struct co_node *client);
+void co_link__server(struct clew_correlate *co, struct co_node *node, struct co_node *client,
+		     enum clew_link link, const char *evidence);
 /* A held claim: final now, if it still stands. `timeout`: because the window has ended. */
 void co_link__finish(struct clew_correlate *co, struct co_node *node, bool timeout);
 /* `x` was answered, or its exchange is over: those held for that are decided. */
@@ -263,6 +303,12 @@ struct co_conn *co_conn(struct clew_correlate *co, uint64_t id, uint32_t pid);
 struct co_conn *co_conn__find(struct clew_correlate *co, uint64_t id);
 struct co_node *co_conn__oldest(const struct co_conn *conn); /* unanswered; borrowed, or NULL */
 bool co_conn__several(const struct co_conn *conn);	     /* two or more are unanswered */
+/* Its connection, or NULL once that is closed. */
+static inline struct co_conn *co_conn__of(const struct co_node *node)
+{
+	return node->conn->gone ? NULL : node->conn;
+}
+void co_conn__put(struct co_conn *conn);
 void co_release(struct clew_correlate *co, struct co_node *node);
 
 /* ---- join.c ---- */
@@ -271,16 +317,45 @@ void co_join__closed(struct clew_correlate *co, struct co_conn *conn);
 void co_join__client(struct clew_correlate *co, struct co_node *node);
 void co_join__server(struct clew_correlate *co, struct co_node *node);
 void co_join__forget(struct clew_correlate *co, struct co_node *node);
+/* `c` is the client's end of `s`, which is decided; `c` is not looked for any more. */
+void co_join__pair(struct clew_correlate *co, struct co_node *c, struct co_node *s,
+		   enum clew_link link, const char *evidence);
 /* A server exchange waited in vain: without a client request. */
 void co_join__vain(struct clew_correlate *co, struct co_node *node);
 /* A server exchange's wait in `queue` is over: it is queued for longer, or decided. */
 void co_join__expired(struct clew_correlate *co, struct co_node *node, int queue);
 
+/* ---- join_unix.c: positions of Unix sockets ---- */
+/* NULL or an end without a name: nothing is to be joined there. */
+struct co_unix *co_unix__new(const struct clew_conn_open *ev);
+void co_unix__free(struct co_unix *un);
+void co_unix__closed(struct clew_correlate *co, struct co_conn *conn);
+/* Is the other end's connection known? */
+bool co_unix__peer_is_traced(struct clew_correlate *co, const struct co_conn *conn);
+/* Bytes came in on a connection. */
+void co_unix__heard(struct clew_correlate *co, const struct clew_segment *seg);
+/*
+ * A server request was read. 1: it is joined, or will never be; 0: node->pos is what its client
+ * counted; -EAGAIN: not known yet.
+ */
+int co_unix__server(struct clew_correlate *co, struct co_node *s);
+void co_unix__waits(struct clew_correlate *co, struct co_node *s);
+void co_unix__settled(struct clew_correlate *co, const struct co_node *s);
+/* A client request was written. 1: it was joined. */
+int co_unix__client(struct clew_correlate *co, struct co_node *c);
+/* May these two, which have one key, be joined, and how sure is that? */
+bool co_unix__agree(struct clew_correlate *co, const struct co_node *c, const struct co_node *s,
+		    enum clew_link *ret_link);
+/* Two that have one key are not the same. */
+void co_unix__contradicted(struct clew_correlate *co, struct co_conn *server);
+
 /* ---- ids.c ---- */
 void co_ids__span(const struct clew_exchange *ex, uint8_t id[8]);
-void co_ids__trace(const struct co_node *node, uint8_t id[16]);
+void co_ids__trace(const uint8_t span_id[8], uint64_t ts, uint64_t conn_id, uint32_t pid,
+		   uint8_t id[16]);
 uint64_t co_ids__what(const struct clew_exchange *ex);
 void co_ids__addr(uint16_t family, const uint8_t addr[16], uint8_t ret[16]);
+uint64_t co_ids__hash(const void *p, size_t n); /* never 0 */
 void co_ids__hash128(const void *p, size_t n, uint64_t ret[2]);
 
 /* ---- propagation.c ---- */
@@ -292,6 +367,13 @@ int co_traceparent__parse(const char *p, size_t n, struct co_header *ret);
  */
 size_t co_tracestate__parse(const char *p, size_t n, char *out, size_t out_size);
 void co_header__read(struct clew_correlate *co, struct co_node *node);
+/*
+ * Its header is about to be adopted: true, and counted, if this process has done so too often or
+ * for too long. Then it is not to be: the node has no header any more.
+ */
+bool co_header__worn(struct clew_correlate *co, struct co_node *node);
+/* Has this process received the header? */
+bool co_header__received(struct clew_correlate *co, const struct co_node *node);
 struct co_state *co_state__get(struct co_state *state);
 void co_state__put(struct co_state *state);
 
@@ -326,8 +408,11 @@ void co_py_ctx__drop(void *co, void *val);
 void co_nginx_rule__claim(struct clew_correlate *co, struct co_node *c, struct co_claim *ret);
 
 /* Evidence, as it is exported in `clew.evidence` and compared by address. */
-extern const char co_ev_traceparent[], co_ev_forwarded[], co_ev_socket_pair[], co_ev_thread[],
-	co_ev_context[], co_ev_goroutine[], co_ev_task[], co_ev_copy[], co_ev_owner[],
-	co_ev_responder[], co_ev_nginx[];
+/* What a value of these tables takes. */
+extern const size_t co_go_cur_bytes, co_go_ctx_bytes, co_py_ctx_bytes;
+
+extern const char co_ev_traceparent[], co_ev_forwarded[], co_ev_worn[], co_ev_socket_pair[],
+	co_ev_pair_order[], co_ev_thread[], co_ev_context[], co_ev_goroutine[], co_ev_task[],
+	co_ev_copy[], co_ev_owner[], co_ev_responder[], co_ev_nginx[];
 
 #endif

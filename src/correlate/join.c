@@ -4,15 +4,17 @@
  *
  * TCP numbers every byte alike at both ends (RFC 9293 3.4), so the client's address, its port and
  * the sequence number of the request's first byte name one message on this host; no clock is
- * compared. A Unix stream socket names its ends by their kernel addresses, which are reused:
- * there both ends must also be the latest known owners of those addresses, and both must have
- * been seen from their first byte. Method and target must agree at both ends, as a veto.
+ * compared. The server's address is left out: translation on the way may have changed it. For
+ * Unix sockets see join_unix.c. Method and target must agree at both ends, as a veto.
  *
  * Either end may be reported first. A server exchange whose peer could be on this host waits for
- * the other end a moment; longer when the other end of the connection is known to be traced.
+ * the other end a moment; longer when the other end of the connection is known to be traced. On a
+ * connection where that was in vain nothing waits any more until some end is met that may be its
+ * other one: then only a request whose client's record comes after its server's is missed.
  */
 #include "correlate/internal.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -22,10 +24,9 @@ struct tuple {
 	uint32_t pad;
 };
 
-struct join_key {
+struct end {
 	uint8_t addr[16];
 	uint64_t sk;
-	uint64_t pos;
 	uint32_t port;
 	uint32_t family;
 };
@@ -60,28 +61,32 @@ static bool remote_is_local(struct clew_correlate *co, const struct clew_conn *c
 	return co_map__get(&co->locals, key[0], key[1]) != NULL;
 }
 
-static void key_of(const struct clew_exchange *ex, uint64_t ret[2])
+/* What all joins of the connection need; the same for each of its exchanges. */
+static void describe(struct co_conn *conn, const struct clew_exchange *ex)
 {
-	const struct clew_conn *conn = ex->conn;
-	struct join_key key;
+	const struct clew_conn *k = ex->conn;
+	struct tuple peer;
+	struct end end;
 
-	memset(&key, 0, sizeof(key));
-	if (conn->family == AF_UNIX) {
-		key.family = AF_UNIX;
-		key.sk = ex->is_server ? conn->peer_sk : conn->sk;
-		key.pos = ex->req.pos;
-	} else {
-		co_ids__addr(conn->family, ex->is_server ? conn->remote_addr : conn->local_addr,
-			     key.addr);
-		key.port = ex->is_server ? conn->remote_port : conn->local_port;
-		key.pos = (uint32_t)ex->req.pos;
+	memset(&end, 0, sizeof(end));
+	if (conn->un) {
+		end.family = AF_UNIX;
+		end.sk = ex->is_server ? conn->un->peer_sk : conn->un->sk;
+		conn->end = co_ids__hash(&end, sizeof(end));
+		return;
 	}
-	co_ids__hash128(&key, sizeof(key), ret);
-}
-
-static void tuple_key(const struct tuple *t, uint64_t ret[2])
-{
-	co_ids__hash128(t, sizeof(*t), ret);
+	memset(&peer, 0, sizeof(peer));
+	co_ids__addr(k->family, k->remote_addr, peer.local);
+	co_ids__addr(k->family, k->local_addr, peer.remote);
+	peer.local_port = k->remote_port;
+	peer.remote_port = k->local_port;
+	conn->peer = co_ids__hash(&peer, sizeof(peer));
+	memcpy(end.addr, ex->is_server ? peer.local : peer.remote, 16);
+	end.port = ex->is_server ? k->remote_port : k->local_port;
+	conn->end = co_ids__hash(&end, sizeof(end));
+	/* one loopback address per network namespace */
+	if (is_loopback(end.addr))
+		conn->netns = k->netns;
 }
 
 void co_join__opened(struct clew_correlate *co, const struct clew_conn_open *ev)
@@ -92,9 +97,12 @@ void co_join__opened(struct clew_correlate *co, const struct clew_conn_open *ev)
 
 	if (!conn)
 		return;
-	conn->sk = ev->sk;
 	if (ev->family == AF_UNIX) {
-		co_map__put(&co->unix_ends, ev->sk, 0, (void *)(uintptr_t)ev->conn_id);
+		if (!conn->un)
+			conn->un = co_unix__new(ev);
+		if (conn->un)
+			co_map__put(&co->unix_ends, ev->sk, 0, (void *)(uintptr_t)ev->conn_id);
+		co->met++;
 		return;
 	}
 	memset(&t, 0, sizeof(t));
@@ -103,113 +111,141 @@ void co_join__opened(struct clew_correlate *co, const struct clew_conn_open *ev)
 	t.local_port = ev->local_port;
 	t.remote_port = ev->remote_port;
 	addr_key(t.local, key);
-	if (!co_map__get(&co->locals, key[0], key[1]))
+	if (!co_map__get(&co->locals, key[0], key[1])) {
 		co_map__put(&co->locals, key[0], key[1], (void *)1);
+		co->met++;
+	}
 	if (ev->role == CLEW_ROLE_SERVER)
 		return;
-	tuple_key(&t, conn->tuple);
+	conn->tuple = co_ids__hash(&t, sizeof(t));
 	conn->has_tuple = 1;
-	co_map__put(&co->tuples, conn->tuple[0], conn->tuple[1], (void *)(uintptr_t)ev->conn_id);
+	co_map__put(&co->tuples, conn->tuple, 0, (void *)(uintptr_t)ev->conn_id);
+	co->met++;
 }
 
 void co_join__closed(struct clew_correlate *co, struct co_conn *conn)
 {
-	void *id = (void *)(uintptr_t)conn->id;
-
 	if (conn->has_tuple)
-		co_map__del_if(&co->tuples, conn->tuple[0], conn->tuple[1], id);
-	if (conn->sk)
-		co_map__del_if(&co->unix_ends, conn->sk, 0, id);
+		co_map__del_if(&co->tuples, conn->tuple, 0, (void *)(uintptr_t)conn->id);
+	if (conn->un)
+		co_unix__closed(co, conn);
 }
 
 /* Is a connection of a traced process known whose two ends are these, the other way round? */
-static bool peer_is_traced(struct clew_correlate *co, const struct clew_conn *conn)
+static bool peer_is_traced(struct clew_correlate *co, const struct co_conn *conn)
 {
-	struct tuple t;
-	uint64_t key[2];
-
-	if (conn->family == AF_UNIX)
-		return co_map__get(&co->unix_ends, conn->peer_sk, 0) != NULL;
-	memset(&t, 0, sizeof(t));
-	co_ids__addr(conn->family, conn->remote_addr, t.local);
-	co_ids__addr(conn->family, conn->local_addr, t.remote);
-	t.local_port = conn->remote_port;
-	t.remote_port = conn->local_port;
-	tuple_key(&t, key);
-	return co_map__get(&co->tuples, key[0], key[1]) != NULL;
+	if (conn->un)
+		return co_unix__peer_is_traced(co, conn);
+	return co_map__get(&co->tuples, conn->peer, 0) != NULL;
 }
 
-static bool is_current(struct clew_correlate *co, const struct co_node *node)
+/* Can nobody be found at the other end, as far as is known? */
+static bool nobody(struct clew_correlate *co, struct co_conn *conn, const struct clew_conn *k)
 {
-	return co_map__get(&co->unix_ends, node->sk, 0) == (void *)(uintptr_t)node->conn_id;
+	if (conn->other != CO_OTHER_UNKNOWN && conn->checked == co->met)
+		return true;
+	conn->checked = co->met;
+	if (conn->other == CO_OTHER_ALONE && !peer_is_traced(co, conn))
+		return true;
+	if (conn->other != CO_OTHER_ALONE && !remote_is_local(co, k)) {
+		conn->other = CO_OTHER_FAR;
+		return true;
+	}
+	conn->other = CO_OTHER_UNKNOWN;
+	return false;
 }
 
-static bool agree(struct clew_correlate *co, const struct co_node *c, const struct co_node *s)
+/* False: there is nothing to be joined with. */
+static bool prepare(struct clew_correlate *co, struct co_node *node)
 {
+	struct co_conn *conn = node->conn;
+
+	if (conn->gone || nobody(co, conn, node->ex->conn))
+		return false;
+	if (node->ex->conn->family == AF_UNIX && !conn->un)
+		return false;
+	if (!conn->end)
+		describe(conn, node->ex);
+	node->pos = (uint32_t)node->ex->req.pos;
+	node->what = co_ids__what(node->ex);
+	return true;
+}
+
+static bool agree(struct clew_correlate *co, const struct co_node *c, const struct co_node *s,
+		  enum clew_link *ret_link)
+{
+	const struct co_conn *a = c->conn, *b = s->conn;
+
 	if (c->what != s->what)
 		return false;
-	if (s->sk || c->sk)
-		return c->sk == s->peer_sk && s->sk == c->peer_sk && is_current(co, c) &&
-		       is_current(co, s);
-	/* one loopback address per network namespace */
-	return !c->netns || !s->netns || c->netns == s->netns;
-}
-
-/* What agree() needs of a connection that may be gone by then. */
-static bool prepare(struct co_node *node)
-{
-	const struct clew_conn *conn = node->ex->conn;
-	uint8_t client[16];
-
-	if (conn->family == AF_UNIX) {
-		node->sk = conn->sk;
-		node->peer_sk = conn->peer_sk;
-		return conn->from_start && conn->sk && conn->peer_sk;
-	}
-	co_ids__addr(conn->family, node->is_server ? conn->remote_addr : conn->local_addr, client);
-	if (is_loopback(client))
-		node->netns = conn->netns;
-	return true;
+	if (a->un || b->un)
+		return a->un && b->un && co_unix__agree(co, c, s, ret_link);
+	*ret_link = CLEW_LINK_EXACT;
+	return !a->netns || !b->netns || a->netns == b->netns;
 }
 
 void co_join__forget(struct clew_correlate *co, struct co_node *node)
 {
 	struct co_map *map = node->is_server ? &co->servers : &co->clients;
 
+	if (node->is_server && node->conn->un)
+		co_unix__settled(co, node);
 	if (!node->joinable)
 		return;
 	node->joinable = 0;
-	co_map__del_if(map, node->join_key[0], node->join_key[1], node);
+	co_map__del_if(map, node->conn->end, node->pos, node);
 }
 
 static void enter(struct clew_correlate *co, struct co_map *map, struct co_node *node)
 {
 	co_node__get(node);
-	if (co_map__put(map, node->join_key[0], node->join_key[1], node))
+	if (co_map__put(map, node->conn->end, node->pos, node))
 		co_node__put(co, node);
 	else
 		node->joinable = 1;
+}
+
+void co_join__pair(struct clew_correlate *co, struct co_node *c, struct co_node *s,
+		   enum clew_link link, const char *evidence)
+{
+	co_node__get(c);
+	co_node__get(s);
+	c->joined = 1;
+	co_join__forget(co, c);
+	co_join__forget(co, s);
+	co_link__server(co, s, c, link, evidence);
+	co_node__put(co, s);
+	co_node__put(co, c);
+}
+
+/* Two nodes have one key. */
+static bool join(struct clew_correlate *co, struct co_node *c, struct co_node *s)
+{
+	enum clew_link link;
+
+	if (!agree(co, c, s, &link)) {
+		co->stats.conflicts++;
+		if (s->conn->un)
+			co_unix__contradicted(co, s->conn);
+		return false;
+	}
+	co_join__pair(co, c, s, link,
+		      link == CLEW_LINK_EXACT ? co_ev_socket_pair : co_ev_pair_order);
+	return true;
 }
 
 void co_join__client(struct clew_correlate *co, struct co_node *node)
 {
 	struct co_node *s, *old;
 
-	if (!remote_is_local(co, node->ex->conn) || !prepare(node))
+	if (!prepare(co, node))
 		return;
-	key_of(node->ex, node->join_key);
-	s = co_map__get(&co->servers, node->join_key[0], node->join_key[1]);
-	if (s && agree(co, node, s)) {
-		node->joined = 1;
-		co_node__get(s);
-		co_join__forget(co, s);
-		co_link__server(co, s, node);
-		co_node__put(co, s);
+	if (node->conn->un && co_unix__client(co, node))
 		return;
-	}
-	if (s)
-		co->stats.conflicts++;
-	old = co_map__get(&co->clients, node->join_key[0], node->join_key[1]);
+	s = co_map__get(&co->servers, node->conn->end, node->pos);
+	if (s && join(co, node, s))
+		return;
+	old = co_map__get(&co->clients, node->conn->end, node->pos);
 	if (old && !old->done && old->what == node->what) {
 		/* two requests with one name: neither may be taken for the other */
 		co->stats.conflicts++;
@@ -224,57 +260,53 @@ void co_join__client(struct clew_correlate *co, struct co_node *node)
 
 void co_join__server(struct clew_correlate *co, struct co_node *node)
 {
-	struct co_conn *conn = co_conn__find(co, node->conn_id);
 	struct co_node *c, *old;
+	int err = 0;
 
-	if (!remote_is_local(co, node->ex->conn) || !prepare(node)) {
-		co_link__server(co, node, NULL);
+	if (!prepare(co, node)) {
+		co_link__server(co, node, NULL, CLEW_LINK_NONE, NULL);
 		return;
 	}
-	key_of(node->ex, node->join_key);
-	c = co_map__get(&co->clients, node->join_key[0], node->join_key[1]);
-	if (c && agree(co, c, node)) {
-		c->joined = 1;
-		co_node__get(c);
-		co_join__forget(co, c);
-		co_link__server(co, node, c);
-		co_node__put(co, c);
+	if (node->conn->un)
+		err = co_unix__server(co, node);
+	if (err > 0)
 		return;
+	if (!err) {
+		c = co_map__get(&co->clients, node->conn->end, node->pos);
+		if (c && join(co, c, node))
+			return;
+		old = co_map__get(&co->servers, node->conn->end, node->pos);
+		if (old)
+			co_join__forget(co, old);
+		enter(co, &co->servers, node);
 	}
-	old = co_map__get(&co->servers, node->join_key[0], node->join_key[1]);
-	if (c)
-		co->stats.conflicts++;
-	if (old)
-		co_join__forget(co, old);
-	enter(co, &co->servers, node);
 	node->wait = CO_WAIT_JOIN;
-	co_list__add_tail(&co->grace[conn && conn->lonely ? CO_GRACE_SHORT : CO_GRACE_LONG],
-			  &node->wait_link);
+	co_list__add_tail(&co->grace[CO_GRACE_FIRST], &node->wait_link);
+	if (node->conn->un)
+		co_unix__waits(co, node);
 }
 
-static void in_vain(struct clew_correlate *co, struct co_node *node, bool lonely)
+static void in_vain(struct clew_correlate *co, struct co_node *node, bool traced)
 {
-	struct co_conn *conn = co_conn__find(co, node->conn_id);
-
-	if (conn)
-		conn->lonely = lonely;
+	node->conn->other = traced ? CO_OTHER_UNKNOWN : CO_OTHER_ALONE;
+	node->conn->checked = co->met;
 	co_join__forget(co, node);
-	co_link__server(co, node, NULL);
+	co_link__server(co, node, NULL, CLEW_LINK_NONE, NULL);
 }
 
 void co_join__vain(struct clew_correlate *co, struct co_node *node)
 {
-	in_vain(co, node, !peer_is_traced(co, node->ex->conn));
+	in_vain(co, node, peer_is_traced(co, node->conn));
 }
 
 void co_join__expired(struct clew_correlate *co, struct co_node *node, int queue)
 {
-	bool traced = peer_is_traced(co, node->ex->conn);
+	bool traced = peer_is_traced(co, node->conn);
 
 	if (traced && queue != CO_GRACE_WINDOW) {
 		co_list__del(&node->wait_link);
 		co_list__add_tail(&co->grace[CO_GRACE_WINDOW], &node->wait_link);
 		return;
 	}
-	in_vain(co, node, !traced);
+	in_vain(co, node, traced);
 }

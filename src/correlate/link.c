@@ -24,7 +24,9 @@
 
 const char co_ev_traceparent[] = "traceparent";
 const char co_ev_forwarded[] = "traceparent-forwarded";
+const char co_ev_worn[] = "traceparent-worn";
 const char co_ev_socket_pair[] = "socket-pair";
+const char co_ev_pair_order[] = "socket-pair-order";
 const char co_ev_thread[] = "thread";
 const char co_ev_context[] = "context";
 const char co_ev_goroutine[] = "goroutine";
@@ -44,14 +46,19 @@ static void adopt(struct co_node *node, const struct co_header *h)
 	node->tree_sampled = h->flags & 1;
 }
 
-static void resolve_under(struct clew_correlate *co, struct co_node *node, struct co_node *parent)
+static void make_root(struct co_node *node)
+{
+	node->tree_sampled = 1;
+	co_ids__trace(node->span_id, node->req_ts, node->conn->id, node->pid, node->trace_id);
+}
+
+static void resolve_under(struct co_node *node, struct co_node *parent)
 {
 	if (parent->excluded && !parent->has_parent) {
 		/* a span that nobody will see, and above it nothing */
 		node->link = CLEW_LINK_NONE;
 		node->evidence = NULL;
-		node->tree_sampled = 1;
-		co_ids__trace(node, node->trace_id);
+		make_root(node);
 		return;
 	}
 	memcpy(node->trace_id, parent->trace_id, 16);
@@ -64,24 +71,23 @@ static void resolve_under(struct clew_correlate *co, struct co_node *node, struc
 	} else if (parent->dropped) {
 		node->has_parent = 0;
 		node->link = CLEW_LINK_NONE;
+		node->evidence = NULL;
 	} else {
 		memcpy(node->parent_id, parent->span_id, 8);
 	}
 	if (!node->state)
 		node->state = co_state__get(parent->state);
-	(void)co;
 }
 
-static void resolve(struct clew_correlate *co, struct co_node *node)
+static void resolve(struct co_node *node)
 {
 	node->resolved = 1;
 	if (node->adopted) {
 		adopt(node, &node->header);
 	} else if (node->parent) {
-		resolve_under(co, node, node->parent);
+		resolve_under(node, node->parent);
 	} else {
-		node->tree_sampled = 1;
-		co_ids__trace(node, node->trace_id);
+		make_root(node);
 	}
 }
 
@@ -97,7 +103,7 @@ static void settle(struct clew_correlate *co, struct co_node *first)
 		node->work_next = NULL;
 		if (node->resolved || (node->parent && !node->parent->resolved))
 			continue;
-		resolve(co, node);
+		resolve(node);
 		for (l = node->kids.next; l != &node->kids; l = l->next) {
 			struct co_node *kid = co_entry(l, struct co_node, wait_link);
 
@@ -177,17 +183,14 @@ static bool names(const struct co_header *h, const struct co_node *node)
 /* Adopt the header that a client request carries, though rules may have named `x`. */
 static void adopt_client(struct clew_correlate *co, struct co_node *node, struct co_node *x)
 {
-	uint64_t key[2];
-
 	if (x && !(x->resolved && !memcmp(x->trace_id, node->header.trace_id, 16)))
 		co->stats.conflicts++;
-	co_ids__hash128(node->header.trace_id, 24, key);
-	if (co_map__get(&co->headers, key[0] ^ node->pid, key[1])) {
+	if (co_header__received(co, node)) {
 		/*
 		 * This process received the same header, so it did not make it: the trace is
 		 * right, but the parent is an ancestor of the true one.
 		 */
-		co->forwarded++;
+		co->stats.forwarded++;
 		if (co->cfg->correlate.exact_only) {
 			decide(co, node, NULL, CLEW_LINK_NONE, NULL);
 			return;
@@ -203,39 +206,48 @@ static void adopt_client(struct clew_correlate *co, struct co_node *node, struct
 void co_link__client(struct clew_correlate *co, struct co_node *node, struct co_node *x,
 		     enum clew_link link, const char *evidence)
 {
+	const char *worn = NULL;
+
 	if (x && link == CLEW_LINK_INFERRED && co->cfg->correlate.exact_only)
 		x = NULL;
 	if (x && x->dropped)
 		x = NULL;
 	if (node->header.valid &&
 	    !(x && (names(&node->header, x) || same_header(&node->header, &x->header)))) {
-		adopt_client(co, node, x);
-		return;
+		if (!co_header__worn(co, node)) {
+			adopt_client(co, node, x);
+			return;
+		}
+		worn = co_ev_worn;
 	}
 	if (x)
 		decide(co, node, x, link, evidence);
 	else
-		decide(co, node, NULL, CLEW_LINK_NONE, NULL);
+		decide(co, node, NULL, CLEW_LINK_NONE, worn);
 }
 
-void co_link__server(struct clew_correlate *co, struct co_node *node, struct co_node *client)
+void co_link__server(struct clew_correlate *co, struct co_node *node, struct co_node *client,
+		     enum clew_link link, const char *evidence)
 {
-	if (node->header.valid) {
-		if (client &&
-		    (names(&node->header, client) || same_header(&node->header, &client->header))) {
-			decide(co, node, client, CLEW_LINK_EXACT, co_ev_socket_pair);
+	const char *worn = NULL;
+
+	if (link == CLEW_LINK_INFERRED && co->cfg->correlate.exact_only)
+		client = NULL;
+	if (node->header.valid && !(client && (names(&node->header, client) ||
+					       same_header(&node->header, &client->header)))) {
+		if (!co_header__worn(co, node)) {
+			if (client)
+				co->stats.conflicts++;
+			node->adopted = 1;
+			decide(co, node, NULL, CLEW_LINK_EXACT, co_ev_traceparent);
 			return;
 		}
-		if (client)
-			co->stats.conflicts++;
-		node->adopted = 1;
-		decide(co, node, NULL, CLEW_LINK_EXACT, co_ev_traceparent);
-		return;
+		worn = co_ev_worn;
 	}
 	if (client)
-		decide(co, node, client, CLEW_LINK_EXACT, co_ev_socket_pair);
+		decide(co, node, client, link, evidence);
 	else
-		decide(co, node, NULL, CLEW_LINK_NONE, NULL);
+		decide(co, node, NULL, CLEW_LINK_NONE, worn);
 }
 
 static void set_candidate(struct clew_correlate *co, struct co_node *node, struct co_node *x,
@@ -349,6 +361,7 @@ static void cut_below(struct co_node *from)
 			below->has_parent = 0;
 			below->parent_remote = 0;
 			below->link = CLEW_LINK_NONE;
+			below->evidence = NULL;
 			below->work_next = todo;
 			todo = below;
 		}

@@ -34,10 +34,20 @@ static uint32_t hash_of(uint64_t a, uint64_t b)
 	return (uint32_t)XXH3_64bits_withSeed(key, sizeof(key), SEED);
 }
 
+/* A slot must not lie across two cache lines: a lookup often costs no more than its misses. */
+static struct co_slot *new_slots(size_t n)
+{
+	struct co_slot *slots = aligned_alloc(64, n * sizeof(*slots));
+
+	if (slots)
+		memset(slots, 0, n * sizeof(*slots));
+	return slots;
+}
+
 int co_map__init(struct co_map *map, uint32_t max, void (*drop)(void *, void *), void *arg)
 {
 	memset(map, 0, sizeof(*map));
-	map->slots = calloc(FIRST_SLOTS, sizeof(*map->slots));
+	map->slots = new_slots(FIRST_SLOTS);
 	if (!map->slots)
 		return -ENOMEM;
 	map->mask = FIRST_SLOTS - 1;
@@ -133,13 +143,14 @@ bool co_map__del_if(struct co_map *map, uint64_t a, uint64_t b, const void *val)
 	return true;
 }
 
-static void place(struct co_map *map, const struct co_slot *src)
+static struct co_slot *place(struct co_map *map, const struct co_slot *src)
 {
 	uint32_t i = src->hash & map->mask;
 
 	while (map->slots[i].val)
 		i = (i + 1) & map->mask;
 	map->slots[i] = *src;
+	return &map->slots[i];
 }
 
 static int grow(struct co_map *map)
@@ -147,7 +158,7 @@ static int grow(struct co_map *map)
 	struct co_slot *old = map->slots;
 	uint32_t i, n = map->mask + 1;
 
-	map->slots = calloc((size_t)n * 2, sizeof(*old));
+	map->slots = new_slots((size_t)n * 2);
 	if (!map->slots) {
 		map->slots = old;
 		return -ENOMEM;
@@ -185,31 +196,54 @@ static void evict(struct co_map *map, uint32_t hash)
 	}
 }
 
-int co_map__put(struct co_map *map, uint64_t a, uint64_t b, void *val)
+/* The slot of (a, b), one for `val` if there is none. */
+static struct co_slot *find_or_add(struct co_map *map, uint64_t a, uint64_t b, void *val,
+				   bool *ret_new)
 {
 	uint32_t hash = hash_of(a, b);
 	struct co_slot *slot, fresh;
-	void *old;
 
+	*ret_new = false;
 	if (!map->slots)
-		return -ENOMEM;
+		return NULL;
 	slot = find(map, a, b, hash);
 	if (slot) {
-		old = slot->val;
-		slot->val = val;
 		slot->stamp = ++map->stamp;
-		if (map->drop)
-			map->drop(map->arg, old);
-		return 0;
+		return slot;
 	}
 	if (map->count >= map->max)
 		evict(map, hash);
 	/* half full at most; without memory to grow, usable as long as a slot is free */
 	if (map->count >= (map->mask + 1) / 2 && grow(map) && map->count >= map->mask)
-		return -ENOMEM;
+		return NULL;
 	fresh = (struct co_slot){.a = a, .b = b, .val = val, .hash = hash, .stamp = ++map->stamp};
-	place(map, &fresh);
 	map->count++;
+	*ret_new = true;
+	return place(map, &fresh);
+}
+
+void **co_map__slot(struct co_map *map, uint64_t a, uint64_t b, void *val)
+{
+	bool is_new;
+	struct co_slot *slot = find_or_add(map, a, b, val, &is_new);
+
+	return slot ? &slot->val : NULL;
+}
+
+int co_map__put(struct co_map *map, uint64_t a, uint64_t b, void *val)
+{
+	bool is_new;
+	struct co_slot *slot = find_or_add(map, a, b, val, &is_new);
+	void *old;
+
+	if (!slot)
+		return -ENOMEM;
+	if (is_new)
+		return 0;
+	old = slot->val;
+	slot->val = val;
+	if (map->drop)
+		map->drop(map->arg, old);
 	return 0;
 }
 

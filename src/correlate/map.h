@@ -26,6 +26,8 @@ void *co_map__get(struct co_map *map, uint64_t a, uint64_t b);
  * the last 64 calls is never the one that makes room, so a caller may hold a few at a time.
  */
 int co_map__put(struct co_map *map, uint64_t a, uint64_t b, void *val);
+/* Where the value of (a, b) is kept, `val` if it is new; until the next call. NULL: no memory. */
+void **co_map__slot(struct co_map *map, uint64_t a, uint64_t b, void *val);
 void co_map__del(struct co_map *map, uint64_t a, uint64_t b);
 /* The same, if `val` is what is there. */
 bool co_map__del_if(struct co_map *map, uint64_t a, uint64_t b, const void *val);

@@ -29,6 +29,7 @@ struct co_node *co_node__new(struct clew_correlate *co)
 			return NULL;
 		slab->next = co->slabs;
 		co->slabs = slab;
+		co->slab_bytes += sizeof(*slab);
 		for (i = SLAB_NODES - 1; i >= 0; i--) {
 			slab->nodes[i].work_next = co->free_nodes;
 			co->free_nodes = &slab->nodes[i];
@@ -58,6 +59,7 @@ void co_node__put(struct clew_correlate *co, struct co_node *node)
 	while (node && !--node->refs) {
 		parent = node->parent;
 		co_state__put(node->state);
+		co_conn__put(node->conn);
 		node->work_next = co->free_nodes;
 		co->free_nodes = node;
 		co->stats.nodes--;
@@ -90,6 +92,8 @@ void co_node__strip_all(struct clew_correlate *co)
 			if (node->thread)
 				co_thread__put(co, node->thread);
 			co_state__put(node->state);
+			co_conn__put(node->conn);
+			node->conn = NULL;
 			node->py = NULL;
 			node->thread = NULL;
 			node->state = NULL;

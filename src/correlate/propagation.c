@@ -19,6 +19,10 @@
 #define LONG_MEMBER    128 /* members beyond this go first when the list is too long */
 #define TRACEPARENT_00 55
 
+/* How often one process adopts one parent, and for how long. */
+#define WORN_TIMES 1000
+#define WORN_MS	   (3600ULL * 1000)
+
 static bool is_ows(char c)
 {
 	return c == ' ' || c == '\t';
@@ -206,12 +210,79 @@ void co_state__put(struct co_state *state)
 		free(state);
 }
 
+/*
+ * What is known of a header in a process is one word, kept in place of a pointer: was it
+ * received, how often was it adopted, and when first (ms). SEEN: an empty word is none.
+ */
+_Static_assert(sizeof(void *) == 8, "a header's word");
+#define SEEN	   1ULL
+#define RECEIVED   2ULL
+#define TIMES_BIT  2
+#define TIMES_MASK 0xffffULL
+#define FIRST_BIT  18
+
+static void **header_word(struct clew_correlate *co, const struct co_node *node)
+{
+	uint64_t key[2];
+
+	co_ids__hash128(node->header.trace_id, 24, key);
+	return co_map__slot(&co->headers, key[0] ^ node->pid, key[1], (void *)SEEN);
+}
+
+bool co_header__received(struct clew_correlate *co, const struct co_node *node)
+{
+	void **word = header_word(co, node);
+
+	return word && ((uintptr_t)*word & RECEIVED);
+}
+
+bool co_header__worn(struct clew_correlate *co, struct co_node *node)
+{
+	void **word = header_word(co, node);
+	uint64_t now = co->now / CO_NSEC_PER_MSEC, v, times;
+
+	if (!word)
+		return false;
+	v = (uintptr_t)*word;
+	times = v >> TIMES_BIT & TIMES_MASK;
+	if (!times)
+		v = (v & (SEEN | RECEIVED)) | now << FIRST_BIT;
+	if (times < WORN_TIMES && (v >> FIRST_BIT) + WORN_MS >= now) {
+		v += 1ULL << TIMES_BIT;
+		*word = (void *)(uintptr_t)v;
+		return false;
+	}
+	co->stats.worn++;
+	node->header.valid = 0;
+	co_state__put(node->state);
+	node->state = NULL;
+	return true;
+}
+
+/* The members that are kept, in one allocation of just the size. */
+static struct co_state *make_state(const char *p, size_t n)
+{
+	char text[KEEP_MAX];
+	struct co_state *state;
+
+	n = co_tracestate__parse(p, n, text, sizeof(text));
+	if (!n)
+		return NULL;
+	state = malloc(offsetof(struct co_state, text.text) + n);
+	if (!state)
+		return NULL; /* the trace is adopted without its state */
+	memset(state, 0, offsetof(struct co_state, text.text));
+	state->refs = 1;
+	state->text.text_used = (uint32_t)n;
+	state->text.tracestate.len = (uint32_t)n;
+	memcpy((char *)state + offsetof(struct co_state, text.text), text, n);
+	return state;
+}
+
 void co_header__read(struct clew_correlate *co, struct co_node *node)
 {
 	const struct clew_exchange *ex = node->ex;
-	struct co_state *state;
-	uint64_t key[2];
-	size_t n;
+	void **word;
 
 	if (!ex->traceparent.len || ex->duplicate_traceparent)
 		return;
@@ -219,24 +290,10 @@ void co_header__read(struct clew_correlate *co, struct co_node *node)
 				  &node->header))
 		return;
 	if (node->is_server) {
-		co_ids__hash128(node->header.trace_id, 24, key);
-		co_map__put(&co->headers, key[0] ^ node->pid, key[1], (void *)1);
+		word = header_word(co, node);
+		if (word)
+			*word = (void *)((uintptr_t)*word | RECEIVED);
 	}
-	if (!ex->tracestate.len)
-		return;
-	state = malloc(sizeof(*state));
-	if (!state)
-		return; /* the trace is adopted without its state */
-	n = co_tracestate__parse(ex->text + ex->tracestate.off, ex->tracestate.len,
-				 state->text.text, sizeof(state->text.text));
-	if (!n) {
-		free(state);
-		return;
-	}
-	state->refs = 1;
-	memset(&state->text, 0, offsetof(struct clew_exchange, text));
-	state->text.node = NULL;
-	state->text.text_used = (uint32_t)n;
-	state->text.tracestate.len = (uint32_t)n;
-	node->state = state;
+	if (ex->tracestate.len)
+		node->state = make_state(ex->text + ex->tracestate.off, ex->tracestate.len);
 }

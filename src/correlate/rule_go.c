@@ -34,6 +34,9 @@ struct go_ctx {
 	uint64_t goid;
 };
 
+const size_t co_go_cur_bytes = sizeof(struct go_cur);
+const size_t co_go_ctx_bytes = sizeof(struct go_ctx);
+
 void co_go_rule__free(void *arg, void *val)
 {
 	struct go_cur *cur = val;
@@ -115,11 +118,11 @@ void co_go_rule__segment(struct clew_correlate *co, const struct clew_segment *s
 void co_go_rule__request(struct clew_correlate *co, struct co_node *x)
 {
 	struct go_cur *cur = cur_get(co, x->pid, x->ex->req.ctx);
-	struct co_conn *conn = co_conn__find(co, x->conn_id);
+	struct co_conn *conn = co_conn__of(x);
 
 	if (!cur || !conn)
 		return;
-	cur->conn_id = x->conn_id;
+	cur->conn_id = conn->id;
 	/* pipelined: the goroutine is still at an older one */
 	if (co_conn__several(conn))
 		return;
@@ -255,7 +258,7 @@ void co_go_rule__edge(struct clew_correlate *co, const struct clew_edge *edge)
 
 void co_go_rule__claim(struct clew_correlate *co, struct co_node *c, struct co_claim *ret)
 {
-	struct co_conn *conn = co_conn__find(co, c->conn_id);
+	struct co_conn *conn = co_conn__of(c);
 	uint64_t goid = c->ex->req.ctx;
 	struct go_cur *cur;
 
@@ -277,7 +280,7 @@ void co_go_rule__claim(struct clew_correlate *co, struct co_node *c, struct co_c
 		return;
 	}
 	cur = cur_find(co, c->pid, goid);
-	if (!cur || cur->writer || !cur->x || cur->conn_id == c->conn_id)
+	if (!cur || cur->writer || !cur->x || cur->conn_id == c->conn->id)
 		return;
 	ret->kind = CO_CLAIM_NODE;
 	ret->x = cur->x;

@@ -14,7 +14,7 @@ void co_nginx_rule__claim(struct clew_correlate *co, struct co_node *c, struct c
 	struct co_conn *conn;
 	struct co_node *x;
 
-	if (!c->ex->req.ref || c->ex->req.ref == c->conn_id)
+	if (!c->ex->req.ref || c->ex->req.ref == c->conn->id)
 		return;
 	conn = co_conn__find(co, c->ex->req.ref);
 	if (!conn || conn->pid != c->pid)

@@ -40,6 +40,8 @@ struct co_py_ctx {
 	struct co_list held; /* client nodes that wait for proof */
 };
 
+const size_t co_py_ctx_bytes = sizeof(struct co_py_ctx);
+
 struct co_py_ctx *co_py_ctx__get(struct co_py_ctx *py)
 {
 	if (py)
@@ -134,7 +136,7 @@ static void check_answer(struct clew_correlate *co, const struct clew_segment *s
 	struct co_py_ctx *py = find(co, seg->h.pid, seg->ctx);
 	struct co_conn *conn;
 
-	if (!py || !py->x || py->shared || py->x->conn_id == seg->conn_id)
+	if (!py || !py->x || py->shared || py->x->conn->id == seg->conn_id)
 		return;
 	conn = co_conn__find(co, seg->conn_id);
 	if (conn && conn->serves)
@@ -163,7 +165,7 @@ void co_py_rule__segment(struct clew_correlate *co, const struct clew_segment *s
 void co_py_rule__request(struct clew_correlate *co, struct co_node *x)
 {
 	struct co_thread *t = co_thread(co, x->tid, x->pid);
-	struct co_conn *conn = co_conn__find(co, x->conn_id);
+	struct co_conn *conn = co_conn__of(x);
 	bool several = !conn || co_conn__several(conn);
 
 	if (t) {
@@ -231,7 +233,7 @@ void co_py_rule__edge(struct clew_correlate *co, const struct clew_edge *edge)
 		x = parent->x;
 		depth = parent->depth < UINT8_MAX ? parent->depth + 1 : parent->depth;
 		/* the handler that ends starts the next waiting one on its connection */
-		conn = x->answered ? co_conn__find(co, x->conn_id) : NULL;
+		conn = x->answered ? co_conn__of(x) : NULL;
 		if (conn && co_conn__oldest(conn))
 			x = NULL;
 	}
@@ -251,13 +253,13 @@ void co_py_rule__completed(struct clew_correlate *co, struct co_node *c)
 {
 	struct co_thread *t;
 
-	if (!co->reading.set || co->reading.conn_id != c->conn_id)
+	if (!co->reading.set || co->reading.conn_id != c->conn->id)
 		return;
 	t = co_thread__find(co, co->reading.tid, co->reading.pid);
 	if (!t)
 		return;
 	t->freed_set = 1;
-	t->freed_conn = c->conn_id;
+	t->freed_conn = c->conn->id;
 	t->freed_turn = co->reading.turn;
 }
 
@@ -302,7 +304,7 @@ static void claim_bound(struct clew_correlate *co, struct co_node *c, struct co_
 		break;
 	}
 	if (ret->kind == CO_CLAIM_NONE && py->depth > 1)
-		co->py_deep++;
+		co->stats.py_deep++;
 }
 
 void co_py_rule__claim(struct clew_correlate *co, struct co_node *c, struct co_claim *ret)
@@ -319,7 +321,7 @@ void co_py_rule__claim(struct clew_correlate *co, struct co_node *c, struct co_c
 	 * The callback that completed the connection's previous exchange writes the next one: a
 	 * library that queues inside does so in another request's context.
 	 */
-	if (t && t->loop && t->freed_set && t->freed_conn == c->conn_id &&
+	if (t && t->loop && t->freed_set && t->freed_conn == c->conn->id &&
 	    t->freed_turn == req->turn)
 		return;
 	py = find(co, c->pid, req->ctx);
@@ -411,7 +413,7 @@ static void become_owner(struct clew_correlate *co, struct co_py_ctx *py, struct
 void co_py_rule__response(struct clew_correlate *co, struct co_node *x)
 {
 	const struct clew_feed *resp = &x->ex->resp;
-	struct co_conn *conn = co_conn__find(co, x->conn_id);
+	struct co_conn *conn = co_conn__of(x);
 	struct co_proc *proc = co_proc(co, x->pid);
 	struct co_thread *t;
 	struct co_py_ctx *py;

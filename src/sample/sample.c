@@ -19,7 +19,9 @@ void clew_sampler__init(struct clew_sampler *s, double rate, bool parent_based)
 		rate = 0;
 	if (rate > 1)
 		rate = 1;
-	s->threshold = (uint64_t)llround((1 - rate) * (double)(1ULL << RANDOM_BITS));
+	/* not of 1 - rate: a small rate would be rounded there */
+	s->threshold =
+		(1ULL << RANDOM_BITS) - (uint64_t)llround(rate * (double)(1ULL << RANDOM_BITS));
 	if (!s->threshold || s->threshold >> RANDOM_BITS)
 		return; /* all, or none: nothing to say */
 	n = snprintf(hex, sizeof(hex), "%014llx", (unsigned long long)s->threshold);

@@ -94,9 +94,6 @@ static char *member(char *at, char key, size_t total)
 
 static void tracestate_cases(void **state)
 {
-	char in[2048], want[2048], *p;
-	int i;
-
 	(void)state;
 	check_state("", "");
 	check_state("foo=1", "foo=1");
@@ -123,6 +120,14 @@ static void tracestate_cases(void **state)
 	check_state("foo=bar\x01", "");
 	check_state("foo=1;bar=2", "");
 	check_state("foo=1;bar", "foo=1;bar");
+}
+
+static void tracestate_lengths(void **state)
+{
+	char in[2048], want[2048], *p;
+	int i;
+
+	(void)state;
 	/* 32 members are the most */
 	for (p = in, i = 0; i < 32; i++)
 		p += sprintf(p, "%sk%d=1", i ? "," : "", i);
@@ -294,6 +299,7 @@ static void passed_on(void **state)
 	/* nobody knows whose this is: right trace, an ancestor as parent, and it says so */
 	assert_int_equal(c2->place.link, CLEW_LINK_INFERRED);
 	assert_string_equal(c2->place.evidence, "traceparent-forwarded");
+	assert_int_equal(clew_correlate__stats(sim.co)->forwarded, 1);
 	assert_int_equal(clew_correlate__stats(sim.co)->conflicts, 0);
 	sim_free(&sim);
 }
@@ -323,12 +329,138 @@ static void header_beats_join(void **state)
 	sim_free(&sim);
 }
 
+static void assert_worn(const struct sim_ex *se)
+{
+	assert_root(se);
+	assert_string_equal(se->place.evidence, "traceparent-worn");
+	assert_int_equal(se->place.adopted, 0);
+	assert_int_equal(se->place.sampled, 1);
+	assert_int_equal(se->state_len, 0);
+}
+
+static struct sim_ex *one(struct sim *sim, struct sim_conn *k, const struct who *w,
+			  const struct sim_head *head)
+{
+	struct sim_ex *se;
+
+	k->c2s += 100;
+	se = sim_request_at(sim, k, w->pid != 0, w, k->c2s, "/", head);
+	sim_answer(sim, se, w);
+	sim_tick(sim, 300);
+	return se;
+}
+
+/* One parent again and again: by count, by age, per process; and what the rules say then. */
+static void worn(void **state)
+{
+	const struct sim_head stale = {.traceparent = "00-" T "-" P "-00", .tracestate = "a=1"};
+	const struct sim_head other = {.traceparent = "00-" T "-00f067aa0ba902b8-01",
+				       .tracestate = "b=22"};
+	const struct who next = {.pid = 20, .tid = 20, .kind = CLEW_CTX_THREAD};
+	const struct clew_correlate_stats *stats;
+	struct sim sim = {0};
+	struct sim_conn in, in2, out;
+	struct sim_ex *se, *x, *c, *s;
+	int i;
+
+	(void)state;
+	sim_init(&sim);
+	stats = clew_correlate__stats(sim.co);
+	sim_connect(&sim, &in, 0, 10, 80);
+	sim_connect(&sim, &in2, 0, 20, 80);
+	for (i = 0; i < 1000; i++) {
+		se = one(&sim, &in, &web, &stale);
+		assert_int_equal(se->place.link, CLEW_LINK_EXACT);
+	}
+	assert_int_equal(stats->worn, 0);
+	assert_worn(one(&sim, &in, &web, &stale));
+	assert_int_equal(stats->worn, 1);
+	/* another process, and another parent in the same trace */
+	assert_int_equal(one(&sim, &in2, &next, &stale)->place.link, CLEW_LINK_EXACT);
+	assert_int_equal(one(&sim, &in, &web, &other)->place.link, CLEW_LINK_EXACT);
+	assert_int_equal(stats->conflicts, 0);
+	/* what passes the stale header on is found by the rules, and by the socket */
+	sim_connect(&sim, &out, 10, 20, 81);
+	in.c2s += 100;
+	x = sim_request_at(&sim, &in, true, &web, in.c2s, "/", &stale);
+	c = sim_request_at(&sim, &out, false, &web, 500, "/d", &stale);
+	s = sim_request_at(&sim, &out, true, &next, 500, "/d", &stale);
+	sim_answer(&sim, s, &next);
+	sim_answer(&sim, c, &web);
+	sim_answer(&sim, x, &web);
+	sim_settle(&sim);
+	assert_worn(x);
+	assert_parent(c, x, CLEW_LINK_EXACT, "thread");
+	assert_int_equal(c->state_len, 0);
+	assert_parent(s, c, CLEW_LINK_EXACT, "socket-pair");
+	assert_int_equal(stats->worn, 3);
+	/* a cause of another trace: its state, not that of the stale header */
+	in.c2s += 100;
+	x = sim_request_at(&sim, &in, true, &web, in.c2s, "/", &other);
+	c = sim_request_at(&sim, &out, false, &web, 700, "/d", &stale);
+	sim_answer(&sim, c, &web);
+	sim_answer(&sim, x, &web);
+	sim_settle(&sim);
+	assert_parent(c, x, CLEW_LINK_EXACT, "thread");
+	assert_int_equal(c->state_len, 4);
+	assert_memory_equal(c->state, "b=22", 4);
+	sim_free(&sim);
+}
+
+static void worn_by_age(void **state)
+{
+	const struct sim_head stale = {.traceparent = "00-" T "-" P "-00"};
+	struct sim sim = {0};
+	struct sim_conn in;
+
+	(void)state;
+	sim_init(&sim);
+	sim_connect(&sim, &in, 0, 10, 80);
+	assert_int_equal(one(&sim, &in, &web, &stale)->place.link, CLEW_LINK_EXACT);
+	sim_tick(&sim, 3600 * 1000 - 1000);
+	assert_int_equal(one(&sim, &in, &web, &stale)->place.link, CLEW_LINK_EXACT);
+	sim_tick(&sim, 1000);
+	assert_worn(one(&sim, &in, &web, &stale));
+	sim_free(&sim);
+}
+
+/* A client request with a stale header that no rule knows. */
+static void worn_client(void **state)
+{
+	const struct sim_head stale = {.traceparent = "00-" T "-" P "-00"};
+	struct who w = {.pid = 10, .tid = 10, .kind = CLEW_CTX_NONE};
+	struct sim sim = {0};
+	struct sim_conn out;
+	struct sim_ex *c = NULL;
+	int i;
+
+	(void)state;
+	sim_init(&sim);
+	sim_connect(&sim, &out, 10, 0, 81);
+	for (i = 0; i <= 1000; i++) {
+		c = sim_request_at(&sim, &out, false, &w, 100 * (uint64_t)i, "/", &stale);
+		sim_answer(&sim, c, &w);
+		if (i < 1000)
+			assert_string_equal(c->place.evidence, "traceparent");
+	}
+	assert_worn(c);
+	assert_int_equal(clew_correlate__stats(sim.co)->forwarded, 0);
+	sim_free(&sim);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(traceparent_cases), cmocka_unit_test(tracestate_cases),
-		cmocka_unit_test(adoption),	     cmocka_unit_test(own_sdk),
-		cmocka_unit_test(passed_on),	     cmocka_unit_test(header_beats_join),
+		cmocka_unit_test(traceparent_cases),
+		cmocka_unit_test(tracestate_cases),
+		cmocka_unit_test(tracestate_lengths),
+		cmocka_unit_test(adoption),
+		cmocka_unit_test(own_sdk),
+		cmocka_unit_test(passed_on),
+		cmocka_unit_test(header_beats_join),
+		cmocka_unit_test(worn),
+		cmocka_unit_test(worn_by_age),
+		cmocka_unit_test(worn_client),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -37,6 +37,7 @@ struct link {
 	bool busy, arrived, answered;
 	uint64_t goid, ctx, task, wgoid;
 	uint32_t tid;
+	uint64_t shift; /* Unix: of the server's positions; the ends were met when it was old */
 };
 
 struct handler {
@@ -164,13 +165,34 @@ static void new_task(struct world *w, struct who parent, uint64_t *ctx, uint64_t
 	edge(w, CLEW_EDGE_PY_TASK, parent, *ctx, *task);
 }
 
+static void make_unix(struct world *w, struct link *l, uint32_t client, uint32_t server)
+{
+	struct clew_conn *c = &l->k.c, *s = &l->k.s;
+
+	sim_connect(&w->sim, &l->k, 0, 0, 0);
+	c->pid = client;
+	s->pid = server;
+	c->family = s->family = 1;
+	c->sk = s->peer_sk = 0x1000 * (uint64_t)w->links;
+	s->sk = c->peer_sk = 0x1000 * (uint64_t)w->links + 8;
+	if (w->links % 4 == 1) {
+		l->shift = 100 * rnd(w, 50);
+		c->from_start = s->from_start = 0;
+	}
+	sim_opened(&w->sim, c);
+	sim_opened(&w->sim, s);
+}
+
 static void add_link(struct world *w, int src, int dst)
 {
 	struct link *l = &w->link[w->links++];
 
 	assert_true(w->links <= LINKS);
 	memset(l, 0, sizeof(*l));
-	sim_connect(&w->sim, &l->k, pid_of(src), pid_of(dst), (uint16_t)(80 + dst));
+	if (src != UNTRACED && dst != UNTRACED && w->links % 2)
+		make_unix(w, l, pid_of(src), pid_of(dst));
+	else
+		sim_connect(&w->sim, &l->k, pid_of(src), pid_of(dst), (uint16_t)(80 + dst));
 	l->src = src;
 	l->dst = dst;
 	l->client_op = -1;
@@ -216,7 +238,7 @@ static void start(struct world *w, int in)
 	h->x = w->nr - 1;
 	op->link = in;
 	op->server = true;
-	op->pos = l->k.c2s - 100;
+	op->pos = l->k.c2s - 100 + l->shift;
 	op->truth = l->client_op;
 	w->requests++;
 	if (h->kind == PYTHON) {

@@ -218,6 +218,35 @@ static void full(void **state)
 	sim_free(&sim);
 }
 
+/* What is held is counted: exchanges, and what stays behind of connections and threads. */
+static void bytes(void **state)
+{
+	enum { N = 500 };
+	struct sim sim = {0};
+	struct sim_conn in[N];
+	struct sim_ex *x;
+	uint64_t empty, conns, one;
+	int i;
+
+	(void)state;
+	sim_init(&sim);
+	empty = clew_correlate__stats(sim.co)->bytes;
+	for (i = 0; i < N; i++)
+		sim_connect(&sim, &in[i], 0, 10, 80);
+	conns = clew_correlate__stats(sim.co)->bytes;
+	assert_true(conns >= empty + N * sizeof(struct co_conn));
+	x = sim_recv(&sim, &in[0], &a, "/");
+	one = clew_correlate__stats(sim.co)->bytes;
+	assert_true(one >= conns + sizeof(struct clew_exchange) + sizeof(struct co_node));
+	sim_answer(&sim, x, &a);
+	sim_settle(&sim);
+	assert_int_equal(clew_correlate__stats(sim.co)->bytes, one - sizeof(struct clew_exchange));
+	for (i = 0; i < N; i++)
+		sim_closed(&sim, &in[i].s, CLEW_CLOSE_GONE);
+	assert_true(clew_correlate__stats(sim.co)->bytes <= conns);
+	sim_free(&sim);
+}
+
 /* Evicted: a claim that nobody has confirmed is not made. */
 static void evicted_claim(void **state)
 {
@@ -316,7 +345,7 @@ int main(void)
 		cmocka_unit_test(dropped_parent), cmocka_unit_test(gap_in_parent),
 		cmocka_unit_test(excluded),	  cmocka_unit_test(full),
 		cmocka_unit_test(evicted_claim),  cmocka_unit_test(self_call),
-		cmocka_unit_test(hostile_events),
+		cmocka_unit_test(hostile_events), cmocka_unit_test(bytes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

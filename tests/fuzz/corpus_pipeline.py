@@ -1,0 +1,75 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Write the seeds for fuzz_pipeline.c: short stories of what happens between processes.
+
+Usage: corpus_pipeline.py [OUTPUT_FOLDER]      (default tests/fuzz/corpus/pipeline)
+"""
+import pathlib
+import sys
+
+(OPEN, TEXT, BOTH, BYTES, CUT, HOLE, BACK, EOF, CLOSE, PROC, EDGE, INFO, CLOCK, STATS, TIME,
+ RAW) = range(16)
+GET, POST, OK, CHUNKED, NONE, GO_ON, TWO, TRACED, CONNECT, UPGRADE, UNTIL, PART, LAST = range(13)
+THREAD, GO, PYTHON, NGINX = range(1, 5)
+
+
+def s(what, end, arg, *more, turn=0):
+    return bytes([turn << 4 | what, end, arg, *more])
+
+
+def both(end, text, ctx=THREAD):
+    return s(BOTH, end, text, ctx)
+
+
+def opened(*ends, arg=0):
+    return b"".join(s(OPEN, e, arg) for e in ends)
+
+
+def data(end, direction, text):
+    return s(BYTES, end, len(text), direction) + text + b"\1"
+
+
+STORIES = {
+    "one": opened(0, 1) + both(0, GET) + both(1, OK),
+    "nested": s(CLOCK, 0, 1) + opened(0, 1, 2, 3) + both(0, POST) + both(2, TRACED) + both(3, CHUNKED)
+    + both(1, OK) + s(TIME, 0, 101) + s(CLOSE, 0, 1) + s(CLOSE, 1, 1),
+    "nested-go": opened(0, 1, 2, 3) + s(INFO, 1, 1) + both(0, GET, GO) + s(EDGE, 1, 1, 0, 1, 2)
+    + s(EDGE, 2, 2, 0, 1, 2) + both(2, POST, GO) + both(3, NONE, GO) + both(1, OK, GO),
+    "nested-python": opened(0, 1, 2, 3) + s(INFO, 1, 2) + both(0, GET, 0x23) + s(EDGE, 1, 0x43, 1, 2, 0)
+    + s(EDGE, 1, 4, 2, 3, 0) + both(2, GET, 0x43) + both(3, OK, 0x43) + both(1, OK, 0x23),
+    "nested-nginx": opened(0, 1, 2, 3) + s(INFO, 1, 3) + both(0, GET, 0x24) + both(2, GET, 0x24)
+    + both(3, UNTIL, 0x24) + s(EOF, 2, 0) + both(1, OK, 0x24),
+    "unix": opened(0, 1, arg=4) + both(0, GET) + both(1, OK) + s(PROC, 0, 2) + s(TIME, 0, 101)
+    + opened(4, 5, arg=6) + both(4, GET) + both(5, OK),
+    "loss": opened(0, 1) + both(0, GET) + s(HOLE, 1, 20) + both(1, OK) + both(0, POST) + s(BACK, 0, 41)
+    + both(0, GET) + both(1, OK) + s(HOLE, 0, 255) + both(0, GET),
+    "cut": opened(0, 1) + s(CUT, 1, 40, 2, 0) + b"POST / HTTP/1.1\r\nContent-Length: 90\r\n\r\nxx" + b"\1"
+    + both(1, CHUNKED) + s(CUT, 0, 0, 9, 1, 9),
+    "pipelined": opened(0, 1) + both(0, TWO) + both(1, NONE) + both(1, OK) + both(0, TWO) + both(0, TWO)
+    + both(1, GO_ON) + both(1, OK) + s(EOF, 1, 0) + s(CLOSE, 1, 1),
+    "upgrade": opened(0, 1) + both(0, GET) + both(1, UPGRADE) + both(0, 15) + opened(2, 3)
+    + both(2, CONNECT) + both(3, OK) + both(2, 15),
+    "chunks": opened(2, 3, arg=1) + both(2, PART) + both(2, LAST) + both(3, CHUNKED) + both(2, 13)
+    + both(3, NONE) + both(2, 14) + both(3, OK),
+    "bytes": opened(0, 1, arg=8) + data(1, 0, b"GET /") + data(1, 0, b"x HTTP/1.1\r\n\r\n")
+    + data(1, 1, b"HTTP/1.1 404 N\r\nContent-Length: 1\r\n\r\nx"),
+    "processes": b"".join(s(PROC, i, i) for i in range(8)) + s(INFO, 0, 0x81, 6) + b"a\0b\0c\0"
+    + s(INFO, 1, 0x41) + s(TIME, 0, 127) * 2 + s(PROC, 0, 2),
+    "closes": b"".join(opened(0, 1) + both(0, GET) + s(CLOSE, 0, r) + s(CLOSE, 1, r) + s(TIME, 0, 99)
+                       for r in range(4)),
+    "raw": b"".join(s(RAW, i & 7, 40, i >> 3) + bytes(range(i, i + 80)) for i in range(12)) + s(STATS, 0, 0x15),
+}
+
+
+def main():
+    here = pathlib.Path(__file__).resolve().parent
+    out = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else here / "corpus" / "pipeline"
+    out.mkdir(parents=True, exist_ok=True)
+    for name, story in STORIES.items():
+        (out / name).write_bytes(b"\0" + story)
+        if name in ("nested", "loss", "pipelined"):
+            (out / f"{name}-tight").write_bytes(b"\xff" + story)
+
+
+if __name__ == "__main__":
+    main()

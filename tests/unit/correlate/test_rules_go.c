@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Go and nginx: each rule that links, and beside it each rule that lost. */
+#include "app.h"
+
+/* ---- Go ---- */
+
+static void serve(struct app *a, uint64_t goid, uint64_t ctx)
+{
+	struct who w = go(goid);
+
+	sim_go(&a->sim, CLEW_EDGE_GO_SERVE, &w, 0, ctx, 0);
+}
+
+static void roundtrip(struct app *a, int conn, uint64_t goid, uint64_t c0, uint64_t c1)
+{
+	struct who w = go(goid);
+
+	sim_go(&a->sim, CLEW_EDGE_GO_ROUNDTRIP, &w, a->out[conn].c.id, c0, c1);
+}
+
+/* Own goroutine, and a child goroutine that passes the context on. */
+static void go_links(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x0 = rx(a, 0, go(5)), *x1 = rx(a, 1, go(6)), *c[4];
+	int i;
+
+	serve(a, 5, 0xc5);
+	serve(a, 6, 0xc6);
+	roundtrip(a, 0, 5, 0xbb, 0);
+	roundtrip(a, 1, 6, 0xd6, 0xc6);
+	roundtrip(a, 2, 77, 0xd5, 0xc5);
+	roundtrip(a, 3, 78, 0xbb, 0);
+	for (i = 0; i < 4; i++)
+		c[i] = tx(a, i, go(900 + (uint64_t)i));
+	for (i = 0; i < 4; i++)
+		end(a, c[i], go(910));
+	end(a, x1, go(6));
+	end(a, x0, go(5));
+	sim_settle(&a->sim);
+	assert_parent(c[0], x0, CLEW_LINK_EXACT, "goroutine");
+	assert_parent(c[1], x1, CLEW_LINK_EXACT, "context");
+	assert_parent(c[2], x0, CLEW_LINK_EXACT, "context");
+	assert_root(c[3]); /* a pool without context: honestly unknown */
+}
+
+/* The goroutine and the context name two requests. */
+static void go_conflict(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x0 = rx(a, 0, go(5)), *x1 = rx(a, 1, go(6)), *c, *d;
+
+	serve(a, 5, 0xc5);
+	serve(a, 6, 0xc6);
+	roundtrip(a, 0, 5, 0xc6, 0);
+	c = tx(a, 0, go(900));
+	roundtrip(a, 1, 9, 0xc5, 0xc6);
+	d = tx(a, 1, go(901));
+	end(a, c, go(910));
+	end(a, d, go(911));
+	end(a, x1, go(6));
+	end(a, x0, go(5));
+	sim_settle(&a->sim);
+	assert_root(c);
+	assert_root(d);
+	assert_int_equal(clew_correlate__stats(a->sim.co)->conflicts, 2);
+}
+
+/* fasthttp: no roundTrip, no ServeHTTP; its own goroutine writes. */
+static void go_without_probes(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x = rx(a, 0, go(5)), *c = tx(a, 0, go(5)), *d;
+
+	end(a, c, go(5));
+	/* net/http's writer never counts, whatever request it may once have read */
+	roundtrip(a, 1, 5, 0, 0);
+	d = tx(a, 1, go(800));
+	end(a, d, go(801));
+	end(a, x, go(5));
+	sim_settle(&a->sim);
+	assert_parent(c, x, CLEW_LINK_EXACT, "goroutine");
+	assert_parent(d, x, CLEW_LINK_EXACT, "goroutine");
+	x = rx(a, 1, go(800));
+	d = tx(a, 1, go(800));
+	end(a, d, go(801));
+	end(a, x, go(800));
+	sim_settle(&a->sim);
+	assert_root(d);
+}
+
+/* The request context's address after its request: recycled or not, never exact. */
+static void go_context_addresses(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x = rx(a, 0, go(5)), *c, *d, *e, *y;
+
+	serve(a, 5, 0xc5);
+	end(a, x, go(5));
+	roundtrip(a, 0, 50, 0xc5, 0);
+	c = tx(a, 0, go(900));
+	end(a, c, go(901));
+	sim_settle(&a->sim);
+	assert_parent(c, x, CLEW_LINK_INFERRED, "context");
+	/* two seconds later it means nothing */
+	roundtrip(a, 0, 50, 0xc5, 0);
+	d = tx(a, 0, go(900));
+	end(a, d, go(901));
+	/* the next ServeHTTP of the goroutine drops the last one's, and rebinds an address */
+	y = rx(a, 0, go(5));
+	serve(a, 5, 0xc7);
+	roundtrip(a, 1, 50, 0xc5, 0);
+	e = tx(a, 1, go(902));
+	end(a, e, go(901));
+	end(a, y, go(5));
+	sim_settle(&a->sim);
+	assert_root(d);
+	assert_root(e);
+	x = rx(a, 1, go(6));
+	serve(a, 6, 0xc7);
+	roundtrip(a, 1, 50, 0xc7, 0);
+	e = tx(a, 1, go(902));
+	end(a, e, go(901));
+	end(a, x, go(6));
+	sim_settle(&a->sim);
+	assert_parent(e, x, CLEW_LINK_EXACT, "context");
+}
+
+/* After the answer the goroutine is still at it, until it reads on. */
+static void go_after_response(void **state)
+{
+	struct app *a = *state;
+	struct who w = go(5);
+	struct sim_ex *x = rx(a, 0, go(5)), *c, *d;
+
+	serve(a, 5, 0xc5);
+	end(a, x, go(5));
+	roundtrip(a, 0, 5, 0xbb, 0);
+	c = tx(a, 0, go(900));
+	end(a, c, go(901));
+	sim_settle(&a->sim);
+	assert_parent(c, x, CLEW_LINK_EXACT, "goroutine");
+	sim_segment(&a->sim, &a->in[0].s, &w, CLEW_RECV, 1, 1);
+	roundtrip(a, 0, 5, 0xbb, 0);
+	d = tx(a, 0, go(900));
+	end(a, d, go(901));
+	sim_settle(&a->sim);
+	assert_root(d);
+}
+
+/* Between the read of the next request and ServeHTTP the old handler may still run. */
+static void go_next_request(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x = rx(a, 0, go(5)), *y, *c, *d;
+
+	serve(a, 5, 0xc5);
+	sim_response(&a->sim, x,
+		     &(struct who){.pid = APP, .tid = 1, .kind = CLEW_CTX_GO, .ctx = 5});
+	y = rx(a, 0, go(5));
+	roundtrip(a, 0, 5, 0xbb, 0);
+	c = tx(a, 0, go(900));
+	end(a, c, go(901));
+	sim_done(&a->sim, x);
+	serve(a, 5, 0xd5);
+	roundtrip(a, 1, 5, 0xbb, 0);
+	d = tx(a, 1, go(902));
+	end(a, d, go(901));
+	end(a, y, go(5));
+	sim_settle(&a->sim);
+	assert_root(c);
+	assert_parent(d, y, CLEW_LINK_EXACT, "goroutine");
+}
+
+/* ServeHTTP for a request that was not seen: its context must not find an older request. */
+static void go_unseen_request(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x = rx(a, 0, go(5)), *c, *d;
+
+	serve(a, 5, 0xc5);
+	end(a, x, go(5));
+	serve(a, 5, 0xc5);
+	roundtrip(a, 0, 5, 0xc5, 0);
+	c = tx(a, 0, go(900));
+	roundtrip(a, 1, 50, 0xc5, 0);
+	d = tx(a, 1, go(900));
+	end(a, c, go(901));
+	end(a, d, go(901));
+	sim_settle(&a->sim);
+	assert_root(c);
+	assert_root(d);
+}
+
+/* What roundTrip said is for the very next byte of the connection, or for nothing. */
+static void go_stale_pend(void **state)
+{
+	struct app *a = *state;
+	struct who w = go(901);
+	struct sim_ex *x = rx(a, 0, go(5)), *c0, *c1, *c2;
+
+	serve(a, 5, 0xc5);
+	roundtrip(a, 0, 5, 0, 0);
+	c0 = tx(a, 0, go(900));
+	end(a, c0, go(901));
+	roundtrip(a, 0, 5, 0, 0);
+	a->out[0].c2s += 100; /* this request's record was lost */
+	c1 = tx(a, 0, go(900));
+	end(a, c1, go(901));
+	roundtrip(a, 0, 5, 0, 0);
+	sim_segment(&a->sim, &a->out[0].c, &w, CLEW_RECV, 1, 10);
+	c2 = tx(a, 0, go(900));
+	end(a, c2, go(901));
+	end(a, x, go(5));
+	sim_settle(&a->sim);
+	assert_parent(c0, x, CLEW_LINK_EXACT, "goroutine");
+	assert_root(c1);
+	assert_root(c2);
+}
+
+static void go_pipelined(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x0 = rx(a, 0, go(5)), *x1 = rx(a, 0, go(5)), *c;
+
+	serve(a, 5, 0xc5);
+	end(a, x0, go(5));
+	serve(a, 5, 0xc6);
+	roundtrip(a, 0, 5, 0xc6, 0);
+	c = tx(a, 0, go(900));
+	end(a, c, go(901));
+	end(a, x1, go(5));
+	sim_settle(&a->sim);
+	assert_parent(c, x1, CLEW_LINK_EXACT, "context");
+}
+
+/* ---- nginx ---- */
+
+static struct who ngx(uint64_t downstream)
+{
+	return (struct who){.pid = APP,
+			    .tid = APP,
+			    .kind = CLEW_CTX_NGINX,
+			    .flags = CLEW_SEG_LOOP,
+			    .ref = downstream};
+}
+
+static void nginx_links(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x0 = rx(a, 0, ngx(0)), *x1 = rx(a, 1, ngx(0)), *c0, *c1, *none, *mirror,
+		      *other;
+
+	c0 = tx(a, 0, ngx(a->in[0].s.id));
+	c1 = tx(a, 1, ngx(a->in[1].s.id));
+	none = tx(a, 2, ngx(0)); /* the last head that this worker read proves nothing */
+	end(a, c1, ngx(0));
+	end(a, c0, ngx(0));
+	end(a, none, ngx(0));
+	end(a, x1, ngx(0));
+	end(a, x0, ngx(0));
+	mirror = tx(a, 0, ngx(a->in[1].s.id));
+	end(a, mirror, ngx(0));
+	other = tx(a, 0, ngx(4711));
+	end(a, other, ngx(0));
+	sim_settle(&a->sim);
+	assert_parent(c0, x0, CLEW_LINK_EXACT, "nginx-request");
+	assert_parent(c1, x1, CLEW_LINK_EXACT, "nginx-request");
+	assert_parent(mirror, x1, CLEW_LINK_EXACT, "nginx-request");
+	assert_root(none);
+	assert_root(other);
+}
+
+/* A cause is of the same process, and was read before: what else a rule may name is withheld. */
+static void not_a_cause(void **state)
+{
+	struct app *a = *state;
+	struct who other = ngx(0), back = ngx(a->in[0].s.id);
+	struct sim_ex *x, *c;
+
+	/* the connection was met in one worker; another, which inherited it, reads there */
+	other.pid = APP + 1;
+	x = rx(a, 0, other);
+	c = tx(a, 0, back);
+	end(a, c, ngx(0));
+	end(a, x, other);
+	sim_settle(&a->sim);
+	assert_root(c);
+	/* written before it was read; the records came in the other order */
+	x = rx(a, 0, ngx(0));
+	a->sim.now -= 5000;
+	c = tx(a, 0, back);
+	a->sim.now += 5000;
+	end(a, c, ngx(0));
+	end(a, x, ngx(0));
+	sim_settle(&a->sim);
+	assert_root(c);
+	/* neither of the two: the same calls link */
+	x = rx(a, 0, ngx(0));
+	c = tx(a, 0, back);
+	end(a, c, ngx(0));
+	end(a, x, ngx(0));
+	sim_settle(&a->sim);
+	assert_parent(c, x, CLEW_LINK_EXACT, "nginx-request");
+}
+
+/* After the answer: remembered by who asks others, not by who has long been asked only. */
+static void nginx_outlived(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x, *c;
+	int i;
+
+	for (i = 0; i < 1100; i++) {
+		x = rx(a, 0, ngx(0));
+		end(a, x, ngx(0));
+	}
+	c = tx(a, 0, ngx(a->in[0].s.id));
+	end(a, c, ngx(0));
+	sim_settle(&a->sim);
+	assert_root(c); /* not the last that was remembered */
+	x = rx(a, 0, ngx(0));
+	end(a, x, ngx(0));
+	c = tx(a, 0, ngx(a->in[0].s.id));
+	end(a, c, ngx(0));
+	sim_settle(&a->sim);
+	assert_parent(c, x, CLEW_LINK_EXACT, "nginx-request");
+}
+
+static void nginx_pipelined(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x0 = rx(a, 0, ngx(0)), *x1 = rx(a, 0, ngx(0)), *c0, *c1;
+
+	c0 = tx(a, 0, ngx(a->in[0].s.id));
+	end(a, c0, ngx(0));
+	end(a, x0, ngx(0));
+	c1 = tx(a, 0, ngx(a->in[0].s.id));
+	end(a, c1, ngx(0));
+	end(a, x1, ngx(0));
+	sim_settle(&a->sim);
+	assert_parent(c0, x0, CLEW_LINK_EXACT, "nginx-request");
+	assert_parent(c1, x1, CLEW_LINK_EXACT, "nginx-request");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(go_links),	      T(go_conflict),
+		T(go_without_probes), T(go_context_addresses),
+		T(go_after_response), T(go_next_request),
+		T(go_unseen_request), T(go_stale_pend),
+		T(go_pipelined),      T(nginx_links),
+		T(nginx_pipelined),   T(not_a_cause),
+		T(nginx_outlived),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -26,10 +26,10 @@
 
 #include "base/glob.h"
 
-#define MS		  1000000ULL
-#define BATCH		  256
-#define TICK_NS		  (20 * MS)
-#define SLOW_TICK_NS	  (1000 * MS)
+#define MS		 1000000ULL
+#define BATCH		 256
+#define TICK_NS		 (20 * MS)
+#define SLOW_TICK_NS	 (1000 * MS)
 #define MARK_LOOP_SERVER 8 /* beside enum clew_want: requests are read by its event loop */
 
 struct clew_pipeline {
@@ -263,8 +263,8 @@ void clew_pipeline__account(struct clew_pipeline *p)
 	l->events_dropped[CLEW_EDROP_CONN_TABLE_FULL] = p->kernel[CLEW_STAT_DROP_CONN_FULL];
 	l->events_dropped[CLEW_EDROP_PROBE_MISSED] = p->kernel[CLEW_STAT_MISSED];
 	l->events_seen = (p->have_stats ? p->kernel[CLEW_STAT_EMITTED] : p->read) +
-			 p->kernel[CLEW_STAT_DROP_RING_FULL] +
-			 p->kernel[CLEW_STAT_DROP_CONN_FULL] + p->kernel[CLEW_STAT_MISSED];
+			 p->kernel[CLEW_STAT_DROP_RING_FULL] + p->kernel[CLEW_STAT_DROP_CONN_FULL] +
+			 p->kernel[CLEW_STAT_MISSED];
 }
 
 static size_t add_metric(struct clew_metric *m, size_t n, const char *name, const char *unit,

@@ -149,15 +149,15 @@ static __always_inline void header(struct clew_event *h, __u8 type, __u16 size, 
  * Room for a fixed-size record, or NULL (counted). Every caller submits what it got. The pointer
  * is tested in one place only: older verifiers do not know a reserved record as non-NULL.
  */
-#define RESERVE(type_) \
-	({ \
-		type_ *r_ = NULL; \
-		if (!stopped) { \
-			r_ = bpf_ringbuf_reserve(&events, sizeof(type_), 0); \
-			if (!r_) \
-				count_exact(CLEW_STAT_DROP_RING_FULL); \
-		} \
-		r_; \
+#define RESERVE(type_)                                                                             \
+	({                                                                                         \
+		type_ *r_ = NULL;                                                                  \
+		if (!stopped) {                                                                    \
+			r_ = bpf_ringbuf_reserve(&events, sizeof(type_), 0);                       \
+			if (!r_)                                                                   \
+				count_exact(CLEW_STAT_DROP_RING_FULL);                             \
+		}                                                                                  \
+		r_;                                                                                \
 	})
 
 /* The agent polls by a timer: a wake-up costs more than the event. */

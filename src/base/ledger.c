@@ -15,10 +15,13 @@
 #include "base/json.h"
 
 const char *const clew_event_drop_names[CLEW_EDROP_MAX] = {
-	[CLEW_EDROP_RING_FULL] = "ring_full", [CLEW_EDROP_CONN_TABLE_FULL] = "conn_table_full",
+	[CLEW_EDROP_RING_FULL] = "ring_full",
+	[CLEW_EDROP_CONN_TABLE_FULL] = "conn_table_full",
 	[CLEW_EDROP_PROBE_MISSED] = "probe_missed",
-	[CLEW_EDROP_MALFORMED] = "malformed", [CLEW_EDROP_UNKNOWN_CONN] = "unknown_conn",
-	[CLEW_EDROP_NOT_HTTP] = "not_http",   [CLEW_EDROP_OUT_OF_MEMORY] = "out_of_memory",
+	[CLEW_EDROP_MALFORMED] = "malformed",
+	[CLEW_EDROP_UNKNOWN_CONN] = "unknown_conn",
+	[CLEW_EDROP_NOT_HTTP] = "not_http",
+	[CLEW_EDROP_OUT_OF_MEMORY] = "out_of_memory",
 	[CLEW_EDROP_DUPLICATE] = "duplicate",
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Written by tools/go_offsets from the debug information of each release. */
 /* minor, goid, req_ctx, pc_conn, pc_tls, tr_request, conn_fd, sysfd, tls_conn */
-	{18, 152, 232, 80, 96, 0, 0, 16, 0}, /* go1.18, go1.18.10 */
+{18, 152, 232, 80, 96, 0, 0, 16, 0},	     /* go1.18, go1.18.10 */
 	{19, 152, 232, 80, 96, 0, 0, 16, 0}, /* go1.19, go1.19.13 */
 	{20, 152, 232, 80, 96, 0, 0, 16, 0}, /* go1.20.14 */
 	{21, 152, 232, 80, 96, 0, 0, 16, 0}, /* go1.21.0, go1.21.13 */

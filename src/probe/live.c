@@ -28,8 +28,8 @@
 #define SECOND	     1000000000ULL
 #define CLOCK_NS     (SECOND / 20) /* time goes on in the stream though nothing else happens */
 #define POLL_BUSY_US 4000	   /* the ring fills: look again soon */
-#define POLL_MAX 100000
-#define POLL_IDLE_US 20000	   /* nothing came for a while */
+#define POLL_MAX     100000
+#define POLL_IDLE_US 20000 /* nothing came for a while */
 
 struct clew_live {
 	clew_event_fn fn;

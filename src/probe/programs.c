@@ -386,7 +386,8 @@ static uint64_t missed(struct clew_programs *pr)
 	struct bpf_program *prog;
 	uint64_t sum = 0;
 
-	bpf_object__for_each_program(prog, pr->skel->obj) {
+	bpf_object__for_each_program(prog, pr->skel->obj)
+	{
 		struct bpf_prog_info info = {};
 		uint32_t len = sizeof(info);
 

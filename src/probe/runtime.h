@@ -23,7 +23,7 @@ enum clew_site_kind {
 	CLEW_SITE_NONE = 0,
 	CLEW_SITE_GO_SERVE,	 /* net/http.serverHandler.ServeHTTP: DI = *Request */
 	CLEW_SITE_GO_ROUNDTRIP,	 /* net/http.(*persistConn).roundTrip: AX = pc, BX =
-				    *transportRequest */
+				  *transportRequest */
 	CLEW_SITE_PY_TASK_INIT,	 /* _asyncio_Task___init__: DI = the Task; entry */
 	CLEW_SITE_PY_COPY,	 /* PyContext_CopyCurrent: return value is the copy */
 	CLEW_SITE_NGX_SENDFILE,	 /* ngx_linux_sendfile_chain: DI = ngx_connection_t */

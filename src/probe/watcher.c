@@ -32,8 +32,8 @@
 #define INFO_MAX	4096 /* PROC_INFO records waiting to be taken */
 #define INFO_TEXT	4096
 #define GENERATIONS_MAX 16
-#define TCP_CONNECTED 1 /* states in /proc/net/tcp: include/net/tcp_states.h */
-#define TCP_LISTENING 10
+#define TCP_CONNECTED	1 /* states in /proc/net/tcp: include/net/tcp_states.h */
+#define TCP_LISTENING	10
 
 enum job_kind { JOB_LOOK, JOB_MATCH, JOB_EXIT, JOB_WANT };
 

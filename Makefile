@@ -7,6 +7,8 @@ CLANG ?= clang-19
 BPFTOOL ?= bpftool
 ARCH := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
 BPF_ARCH ?= $(ARCH)
+# where the C library keeps <asm/types.h>
+MULTIARCH := $(shell gcc -print-multiarch)
 prefix ?= /usr/local
 
 ifneq ($(V),1)
@@ -39,7 +41,7 @@ $(B)/bpf/%.bpf.o: bpf/%.bpf.c $(BPF_HDR)
 	$(say) BPF $<
 	@mkdir -p $(@D)
 	$(Q)$(CLANG) -target bpf -D__TARGET_ARCH_$(BPF_ARCH) -DCLEW_OBJECT=$* -g -O2 -mcpu=v2 \
-		-Wall -Wextra -Werror -Wno-unused-parameter -idirafter /usr/include/$(shell gcc -print-multiarch) -Iinclude -Ibpf -Ivmlinux -c $< -o $@
+		-Wall -Wextra -Werror -Wno-unused-parameter -idirafter /usr/include/$(MULTIARCH) -Iinclude -Ibpf -Ivmlinux -c $< -o $@
 
 $(B)/clew.bpf.o: $(BPF_OBJ)
 	$(say) LINKBPF $@

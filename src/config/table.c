@@ -193,7 +193,7 @@ const struct config_key config_keys[] = {
 	 .help = "batch, or simple: each span as it ends; console: simple unless set"},
 	{CONFIG_EXPORTERS, "max_queue_size", CONFIG_U32, DRAFT(ex.max_queue_size), .min = 1,
 	 .max = 16777216, .unset = "65536", .unit = "spans", .flags = CONFIG_FOR_ALL,
-	 .help = "spans that wait; the oldest are dropped and counted beyond it"},
+	 .help = "spans that wait; beyond it new ones are dropped and counted"},
 	{CONFIG_EXPORTERS, "max_export_batch_size", CONFIG_U32, DRAFT(ex.max_export_batch_size),
 	 .min = 1, .max = 65536, .unset = "512", .unit = "spans", .flags = CONFIG_FOR_ALL,
 	 .help = "spans of one request, not above max_queue_size"},

@@ -4,7 +4,7 @@
 VM_ALL := 5.10 6.1 6.12 sid
 VM_KERNELS ?= $(VM_ALL)
 VM_B := $(B)/tests/vm
-VM_INC := -idirafter /usr/include/$(shell $(CC) -print-multiarch)
+VM_INC := -idirafter /usr/include/$(MULTIARCH)
 VM_TOOLS := $(VM_B)/smoke $(VM_B)/smoke.bpf.o $(VM_B)/smoke_fexit.bpf.o
 
 $(VM_B)/%.bpf.o: tests/vm/%.bpf.c tests/vm/smoke.h

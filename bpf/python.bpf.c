@@ -34,7 +34,7 @@ int clew_py_task(struct pt_regs *ctx)
 		return 0;
 	py_settle_task(p, th, tgid);
 	th->task = PT_REGS_PARM1(ctx);
-	th->task_parent = py_context(p);
+	th->task_parent = py_context(p, th);
 	return 0;
 }
 
@@ -58,7 +58,7 @@ int clew_py_copy(struct pt_regs *ctx)
 	__builtin_memset(e, 0, sizeof(*e));
 	header(&e->h, CLEW_EV_EDGE, sizeof(*e), th ? th->turn : 0);
 	e->kind = CLEW_EDGE_PY_COPY;
-	e->ctx = py_context(p);
+	e->ctx = py_context(p, th);
 	e->child = PT_REGS_RC(ctx);
 	key = py_task_key(e->child, tgid);
 	bpf_map_delete_elem(&py_tasks, &key);

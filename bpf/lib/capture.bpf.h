@@ -366,7 +366,7 @@ static __always_inline int capture(const struct clew_proc *p, struct work *w)
 	struct sock *sk = io->sk;
 	struct clew_kconn *c = conn_get(sk, io->ino);
 	enum sign sign = SIGN_NONE;
-	bool flip;
+	bool flip, calls;
 
 	if (!c) {
 		count_exact(CLEW_STAT_DROP_CONN_FULL);
@@ -384,7 +384,10 @@ static __always_inline int capture(const struct clew_proc *p, struct work *w)
 		return 0;
 	conn_announce(c, sk);
 	cut->id = bpf_get_current_pid_tgid();
-	context_read(p, &cut->who, cut->id);
+	calls = io->dir == CLEW_SEND && c->role != CLEW_ROLE_SERVER;
+	/* an answer that goes on: who began it has been told */
+	context_read(p, &cut->who, cut->id, calls,
+		     !flip && io->dir == CLEW_SEND && c->role == CLEW_ROLE_SERVER);
 	if (p->runtime == CLEW_RT_NGINX && io->dir == CLEW_SEND && sign == SIGN_REQUEST)
 		cut->who.ref = nginx_downstream(io->file);
 #if CLEW_SEES_URING

@@ -44,17 +44,26 @@ static __always_inline __u64 go_goid(const struct clew_proc *p)
  * CPython: the thread's PyThreadState is stored under a pthread key; its `context` is the
  * PyContext in force. glibc: struct pthread.specific[key / 32][key % 32].data, 16 bytes each.
  */
-static __always_inline __u64 py_context(const struct clew_proc *p)
+static __always_inline __u64 py_tstate(const struct clew_proc *p)
 {
 	struct task_struct *t = (void *)bpf_get_current_task();
-	__u64 block, tstate;
+	__u64 block;
 
 	if (!p->py_ctx || !p->py_specific)
 		return 0;
 	block = user_u64(thread_pointer(t) + p->py_specific + 8 * (__u64)(p->py_key >> 5));
-	if (!block)
-		return 0;
-	tstate = user_u64(block + (__u64)(p->py_key & 31) * 16 + 8);
+	return block ? user_u64(block + (__u64)(p->py_key & 31) * 16 + 8) : 0;
+}
+
+static __always_inline __u64 py_context(const struct clew_proc *p, struct clew_thread *th)
+{
+	__u64 tstate = th ? th->tstate : 0;
+
+	if (!tstate) {
+		tstate = py_tstate(p);
+		if (th)
+			th->tstate = tstate;
+	}
 	return tstate ? user_u64(tstate + p->py_ctx) : 0;
 }
 
@@ -113,22 +122,27 @@ static __always_inline void py_settle_task(const struct clew_proc *p, struct cle
 }
 
 static __always_inline void context_python(const struct clew_proc *p, struct context *c,
-					   struct clew_thread *th, __u32 tgid)
+					   struct clew_thread *th, __u32 tgid, bool calls)
 {
 	__u64 *task, key;
 
 	py_settle_task(p, th, tgid);
-	c->ctx = py_context(p);
+	c->ctx = py_context(p, th);
 	if (!c->ctx)
 		return;
 	c->kind = CLEW_CTX_PYTHON;
+	if (!calls)
+		return; /* only a call out asks whether its Task lives */
 	key = py_task_key(c->ctx, tgid);
 	task = bpf_map_lookup_elem(&py_tasks, &key);
 	if (task && user_u64(*task + p->py_task_ctx) == c->ctx)
 		c->ref = *task;
 }
 
-static __always_inline void context_read(const struct clew_proc *p, struct context *c, __u64 id)
+/* `calls`: these bytes are a request that goes out; `cheap`: only who runs, not in which context.
+ */
+static __always_inline void context_read(const struct clew_proc *p, struct context *c, __u64 id,
+					 bool calls, bool cheap)
 {
 	struct clew_thread *th = NULL;
 
@@ -143,11 +157,13 @@ static __always_inline void context_read(const struct clew_proc *p, struct conte
 			c->loop = th->loop;
 		}
 	}
-	if (p->runtime == CLEW_RT_GO) {
+	if (cheap && p->runtime != CLEW_RT_UNKNOWN) {
+		c->kind = CLEW_CTX_NONE;
+	} else if (p->runtime == CLEW_RT_GO) {
 		c->ctx = p->go_goid ? go_goid(p) : 0;
 		c->kind = c->ctx ? CLEW_CTX_GO : CLEW_CTX_NONE;
 	} else if (p->runtime == CLEW_RT_PYTHON) {
-		context_python(p, c, th, id >> 32);
+		context_python(p, c, th, id >> 32, calls);
 	} else if (p->runtime == CLEW_RT_NGINX) {
 		c->kind = CLEW_CTX_NGINX;
 	} else if (p->runtime == CLEW_RT_OTHER) {

@@ -54,6 +54,7 @@ struct clew_thread {
 	__u32 loop; /* CLEW_SEG_LOOP: was seen waiting in an event loop; else 0 */
 	/* Python: a Task whose constructor is running; its context is read at the next hook */
 	__u64 task, task_parent;
+	__u64 tstate; /* Python: the thread's PyThreadState, the same for its life */
 };
 
 enum clew_conn_class { CLEW_CLASS_UNKNOWN = 0, CLEW_CLASS_HTTP = 1, CLEW_CLASS_IGNORED = 2 };

@@ -42,3 +42,14 @@ BENCH_COUNTED_KERNEL ?= 6.1
 .PHONY: bench-counted
 bench-counted: $(VM_B)/load
 	$(Q)tests/vm/counted.py $(BENCH_COUNTED_KERNEL) --load $(VM_B)/load $(if $(TRACER),-- $(TRACER))
+
+# The end-to-end suite on the attach layers that need another kernel. Slow: the guest is emulated.
+# T=test_backbone:test_concurrency_8 takes less of it.
+VM_E2E_KERNEL ?= 6.1
+VM_LAYERS ?= fentry kprobe
+.PHONY: check-vm-e2e
+check-vm-e2e: all apps
+	$(Q)for layer in $(VM_LAYERS); do \
+		tests/vm/run.py $(VM_E2E_KERNEL) --mem 4096 --timeout 3000 -- env B=$(B) HOME=$(HOME) \
+			CLEW_E2E_SCALE=8 CLEW_E2E_LAYER=$$layer $(PYTHON3) tests/e2e/run.py $(T) || exit 1; \
+	done

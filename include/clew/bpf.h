@@ -25,17 +25,23 @@ enum clew_proc_flags {
 
 /* Value of map `procs`, key: thread group id. Offsets are those of the process's runtime. */
 struct clew_proc {
-	__u16 flags;	   /* enum clew_proc_flags */
-	__u16 runtime;	   /* enum clew_runtime_kind */
-	__u16 go_goid;	   /* runtime.g.goid; 0: unknown, no goroutine is reported */
-	__u16 go_req_ctx;  /* net/http.Request.ctx */
-	__u16 go_pc_conn;  /* net/http.persistConn.conn */
-	__u16 py_ctx;	   /* PyThreadState.context; 0: unknown */
-	__u16 py_task_ctx; /* _asyncio Task.task_context; 0: unknown */
-	__u16 pad;
-	__u32 py_specific; /* struct pthread.specific, from the thread pointer */
-	__u32 py_key;	   /* the pthread key that holds the PyThreadState */
-	__u64 go_itab_tls; /* itab of *crypto/tls.Conn as net.Conn, 0: none */
+	__u16 flags;   /* enum clew_proc_flags */
+	__u16 runtime; /* enum clew_runtime_kind */
+	union {	       /* by runtime */
+		struct {
+			__u16 go_goid;	  /* runtime.g.goid; 0: unknown, no goroutine is reported */
+			__u16 go_req_ctx; /* net/http.Request.ctx */
+			__u16 go_pc_conn; /* net/http.persistConn.conn */
+			__u16 go_pad;
+			__u64 go_itab_tls; /* itab of *crypto/tls.Conn as net.Conn, 0: none */
+		};
+		struct {
+			__u16 py_ctx;	   /* PyThreadState.context; 0: unknown */
+			__u16 py_task_ctx; /* _asyncio Task.task_context; 0: unknown */
+			__u32 py_specific; /* struct pthread.specific, from the thread pointer */
+			__u32 py_key;	   /* the pthread key that holds the PyThreadState */
+		};
+	};
 };
 
 #define CLEW_PROC_SLOTS	 65536

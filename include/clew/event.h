@@ -57,6 +57,11 @@ enum clew_ctx_kind {
 	CLEW_CTX_GO = 2,     /* ctx = goroutine id */
 	CLEW_CTX_PYTHON = 3, /* ctx = address of the PyContext; ref = its live Task or 0 */
 	CLEW_CTX_NGINX = 4,  /* ref = conn_id of the downstream connection, or 0 */
+	CLEW_CTX_NODE = 5,
+	CLEW_CTX_JAVA = 6,
+	CLEW_CTX_TOKIO = 7,
+	CLEW_CTX_HAPROXY = 8,
+	CLEW_CTX_KINDS,
 };
 
 enum clew_segment_flags {
@@ -135,16 +140,19 @@ struct clew_proc_event {
 	char path[CLEW_PATH_MAX]; /* EXEC: the file name as given to execve, NUL terminated */
 };
 
+/* An edge belongs to the rule of one kind of context. */
+#define CLEW_EDGE_OF(ctx_kind, n) ((ctx_kind) << 8 | (n))
+
 enum clew_edge_kind {
 	/* Go: serverHandler.ServeHTTP entered; ctx = goid, chain[0] = the request's context */
-	CLEW_EDGE_GO_SERVE = 1,
+	CLEW_EDGE_GO_SERVE = CLEW_EDGE_OF(CLEW_CTX_GO, 1),
 	/* Go: (*persistConn).roundTrip entered; ctx = goid, conn_id = the connection whose next
 	 * request this call will write, chain = the request's context and its ancestors */
-	CLEW_EDGE_GO_ROUNDTRIP = 2,
+	CLEW_EDGE_GO_ROUNDTRIP = CLEW_EDGE_OF(CLEW_CTX_GO, 2),
 	/* Python: a Task was made; ctx = parent's PyContext, child = the Task's own, ref = Task */
-	CLEW_EDGE_PY_TASK = 3,
+	CLEW_EDGE_PY_TASK = CLEW_EDGE_OF(CLEW_CTX_PYTHON, 1),
 	/* Python: PyContext_CopyCurrent returned; ctx = current PyContext, child = the copy */
-	CLEW_EDGE_PY_COPY = 4,
+	CLEW_EDGE_PY_COPY = CLEW_EDGE_OF(CLEW_CTX_PYTHON, 2),
 };
 
 struct clew_edge {
@@ -170,6 +178,11 @@ enum clew_runtime_kind {
 	CLEW_RT_PYTHON = 2,
 	CLEW_RT_NGINX = 3,
 	CLEW_RT_OTHER = 4, /* a runtime whose contexts are not understood: only headers and joins */
+	CLEW_RT_NODE = 5,
+	CLEW_RT_JAVA = 6,
+	CLEW_RT_TOKIO = 7,
+	CLEW_RT_HAPROXY = 8,
+	CLEW_RT_KINDS,
 };
 
 /*

@@ -26,10 +26,9 @@
 #define HEADERS_MAX 16384
 #define NODES_MIN   64
 #define CONNS_MIN   1024
-#define UNASKED_MAX 1024 /* nginx: who asks nobody needs to remember no cause */
 
 /* Records come in runs of one process, and one thread. */
-static struct co_proc *find_proc(struct clew_correlate *co, uint32_t pid)
+struct co_proc *co_proc__find(struct clew_correlate *co, uint32_t pid)
 {
 	if (!co->last_proc || co->last_proc->pid != pid)
 		co->last_proc = co_map__get(&co->procs, pid, 0);
@@ -38,7 +37,7 @@ static struct co_proc *find_proc(struct clew_correlate *co, uint32_t pid)
 
 struct co_proc *co_proc(struct clew_correlate *co, uint32_t pid)
 {
-	struct co_proc *proc = find_proc(co, pid);
+	struct co_proc *proc = co_proc__find(co, pid);
 
 	if (proc)
 		return proc;
@@ -150,7 +149,7 @@ static void drop_conn(void *arg, void *val)
 	if (co->last_conn == conn)
 		co->last_conn = NULL;
 	conn->gone = 1;
-	co_py_rule__closed(co, conn);
+	co_rule__closed(co, conn);
 	co_join__closed(co, conn);
 	while (!co_list__empty(&conn->open))
 		co_list__del(conn->open.next);
@@ -308,26 +307,16 @@ static void on_segment(struct clew_correlate *co, const struct clew_segment *seg
 	co->reading.turn = seg->h.turn;
 	if (co->nr_late && seg->dir == CLEW_RECV)
 		co_unix__heard(co, seg);
-	if (seg->ctx_kind == CLEW_CTX_PYTHON || seg->ctx_kind == CLEW_CTX_THREAD)
-		co_py_rule__segment(co, seg);
-	else if (seg->ctx_kind == CLEW_CTX_GO)
-		co_go_rule__segment(co, seg);
+	if (co_rule(seg->ctx_kind)->segment)
+		co_rule(seg->ctx_kind)->segment(co, seg);
 }
 
 static void on_edge(struct clew_correlate *co, const struct clew_edge *edge)
 {
-	switch (edge->kind) {
-	case CLEW_EDGE_GO_SERVE:
-	case CLEW_EDGE_GO_ROUNDTRIP:
-		co_go_rule__edge(co, edge);
-		break;
-	case CLEW_EDGE_PY_TASK:
-	case CLEW_EDGE_PY_COPY:
-		co_py_rule__edge(co, edge);
-		break;
-	default:
-		break;
-	}
+	const struct co_rule *rule = co_rule((uint8_t)(edge->kind >> 8));
+
+	if (rule->edge)
+		rule->edge(co, edge);
 }
 
 static void on_close(struct clew_correlate *co, const struct clew_conn_close *ev)
@@ -336,7 +325,7 @@ static void on_close(struct clew_correlate *co, const struct clew_conn_close *ev
 
 	if (!conn)
 		return;
-	co_py_rule__closed(co, conn);
+	co_rule__closed(co, conn);
 	if (ev->reason == CLEW_CLOSE_LOCAL)
 		return; /* the other direction may go on */
 	co_map__del(&co->conns, ev->conn_id, 0);
@@ -369,7 +358,7 @@ static void on_proc_info(struct clew_correlate *co, const struct clew_proc_info 
 	proc->start_time = info->start_time;
 	if (!proc->watched_ts)
 		proc->watched_ts = info->h.ts;
-	proc->runtime = info->runtime <= CLEW_RT_OTHER ? (uint8_t)info->runtime : CLEW_RT_OTHER;
+	proc->runtime = info->runtime < CLEW_RT_KINDS ? (uint8_t)info->runtime : CLEW_RT_OTHER;
 }
 
 static void on_stats(struct clew_correlate *co, const struct clew_stats *ev)
@@ -428,76 +417,17 @@ void clew_correlate__event(struct clew_correlate *co, const struct clew_event *e
 
 /* ---- exchanges ---- */
 
-/* May this kind of context be believed in a process of this runtime? */
-static bool fits(uint8_t runtime, uint8_t ctx_kind)
-{
-	switch (ctx_kind) {
-	case CLEW_CTX_THREAD:
-		return runtime == CLEW_RT_UNKNOWN || runtime == CLEW_RT_PYTHON;
-	case CLEW_CTX_GO:
-		return runtime == CLEW_RT_UNKNOWN || runtime == CLEW_RT_GO;
-	case CLEW_CTX_PYTHON:
-		return runtime == CLEW_RT_UNKNOWN || runtime == CLEW_RT_PYTHON;
-	case CLEW_CTX_NGINX:
-		return runtime == CLEW_RT_UNKNOWN || runtime == CLEW_RT_NGINX;
-	default:
-		return false;
-	}
-}
-
-static uint8_t kind_of(struct clew_correlate *co, const struct co_node *node,
-		       const struct clew_feed *feed)
-{
-	struct co_proc *proc = find_proc(co, node->pid);
-
-	return fits(proc ? proc->runtime : CLEW_RT_UNKNOWN, feed->ctx_kind) ? feed->ctx_kind
-									    : CLEW_CTX_NONE;
-}
-
 static void server_request(struct clew_correlate *co, struct co_node *x)
 {
 	struct co_conn *conn = x->conn;
-	struct co_proc *proc;
+	const struct co_rule *rule;
 
 	conn->serves = 1;
 	co_list__add_tail(&conn->open, &x->conn_link);
-	switch (kind_of(co, x, &x->ex->req)) {
-	case CLEW_CTX_PYTHON:
-		co_py_rule__request(co, x);
-		co_thread_rule__request(co, x);
-		break;
-	case CLEW_CTX_THREAD:
-		co_thread_rule__request(co, x);
-		break;
-	case CLEW_CTX_GO:
-		co_go_rule__request(co, x);
-		break;
-	case CLEW_CTX_NGINX:
-		proc = co_proc(co, x->pid);
-		co_node__put(co, conn->last);
-		conn->last = NULL;
-		if (proc && proc->unasked < UNASKED_MAX) {
-			proc->unasked++;
-			conn->last = co_node__get(x);
-		}
-		break;
-	default:
-		break;
-	}
+	rule = co_rule__of(co, x, &x->ex->req);
+	if (rule->request)
+		rule->request(co, x);
 	co_join__server(co, x);
-}
-
-/* The thread rule wins where it speaks, unless the context names somebody else. */
-static void claim_python(struct clew_correlate *co, struct co_node *c, struct co_claim *claim)
-{
-	struct co_claim py = {.kind = CO_CLAIM_NONE};
-
-	co_thread_rule__claim(co, c, claim);
-	co_py_rule__claim(co, c, &py);
-	if (claim->kind == CO_CLAIM_NONE)
-		*claim = py;
-	else if (py.kind == CO_CLAIM_NODE && py.x != claim->x)
-		claim->conflict = true;
 }
 
 static void client_request(struct clew_correlate *co, struct co_node *c)
@@ -507,22 +437,9 @@ static void client_request(struct clew_correlate *co, struct co_node *c)
 
 	if (proc)
 		proc->unasked = 0;
-	switch (kind_of(co, c, &c->ex->req)) {
-	case CLEW_CTX_THREAD:
-		co_thread_rule__claim(co, c, &claim);
-		break;
-	case CLEW_CTX_PYTHON:
-		claim_python(co, c, &claim);
-		break;
-	case CLEW_CTX_GO:
-		co_go_rule__claim(co, c, &claim);
-		break;
-	case CLEW_CTX_NGINX:
-		co_nginx_rule__claim(co, c, &claim);
-		break;
-	default:
-		break;
-	}
+	c->rule = co_rule__of(co, c, &c->ex->req);
+	if (c->rule->claim)
+		c->rule->claim(co, c, &claim);
 	co_link__claim(co, c, &claim);
 	co_join__client(co, c);
 }
@@ -565,6 +482,8 @@ void clew_correlate__request(struct clew_correlate *co, struct clew_exchange *ex
 /* The answer has begun, or will not come. */
 static void answered(struct clew_correlate *co, struct co_node *node)
 {
+	const struct co_rule *rule;
+
 	if (node->answered)
 		return;
 	node->answered = 1;
@@ -572,8 +491,9 @@ static void answered(struct clew_correlate *co, struct co_node *node)
 		node->gap = 1;
 	if (!node->is_server)
 		return;
-	if (node->ex->resp.ts && kind_of(co, node, &node->ex->resp) == CLEW_CTX_PYTHON)
-		co_py_rule__response(co, node);
+	rule = co_rule__of(co, node, &node->ex->resp);
+	if (node->ex->resp.ts && rule->response)
+		rule->response(co, node);
 	co_thread_rule__answered(co, node);
 	co_list__del(&node->conn_link);
 	co_link__answered(co, node);
@@ -614,8 +534,8 @@ void clew_correlate__done(struct clew_correlate *co, struct clew_exchange *ex)
 	node->done = 1;
 	node->settled = co->now;
 	co_list__add_tail(&co->done, &node->done_link);
-	if (!node->is_server && ex->req.ctx_kind == CLEW_CTX_PYTHON)
-		co_py_rule__completed(co, node);
+	if (!node->is_server && co_rule(ex->req.ctx_kind)->completed)
+		co_rule(ex->req.ctx_kind)->completed(co, node);
 	co_node__get(node);
 	answered(co, node);
 	if (node->resolved && !node->released)

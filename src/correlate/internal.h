@@ -44,6 +44,7 @@ enum co_wait {
 	CO_WAIT_PARENT,	 /* decided; in parent.kids until it is released */
 };
 
+struct co_rule;
 struct co_py_ctx;
 struct co_thread;
 struct co_conn;
@@ -85,10 +86,11 @@ struct co_node {
 	struct co_node *parent; /* reference */
 	struct co_node *cand;	/* reference: what the link will be if nothing speaks up */
 	const char *cand_evidence;
-	struct co_py_ctx *py;	   /* reference: client, the context it was written in */
-	struct co_thread *thread;  /* reference: server, the thread that counts it as open */
-	struct co_state *state;	   /* reference: tracestate, adopted here or inherited */
-	struct co_node *work_next; /* scratch list of co_link__settle() */
+	const struct co_rule *rule; /* client: whose claim it is, with `by` */
+	void *by;		    /* reference: what the rule's claim rests on, or NULL */
+	struct co_thread *thread;   /* reference: server, the thread that counts it as open */
+	struct co_state *state;	    /* reference: tracestate, adopted here or inherited */
+	struct co_node *work_next;  /* scratch list of co_link__settle() */
 
 	struct co_list done_link; /* co->done; after the release, co->retired */
 	struct co_list wait_link;
@@ -182,14 +184,14 @@ struct co_proc {
 enum co_claim_kind {
 	CO_CLAIM_NONE = 0, /* the rule says: nobody, or does not speak */
 	CO_CLAIM_NODE,	   /* x it is */
-	CO_CLAIM_HOLD,	   /* `py` may tell later */
+	CO_CLAIM_HOLD,	   /* the rule may tell later: its hold() takes over */
 };
 
 /* What a rule says about a client exchange. */
 struct co_claim {
 	enum co_claim_kind kind;
-	struct co_node *x;    /* borrowed */
-	struct co_py_ctx *py; /* borrowed */
+	struct co_node *x; /* borrowed */
+	void *by;	   /* borrowed: what it rests on, or NULL */
 	const char *evidence;
 	enum clew_link link;
 	bool conflict; /* the rule's own sources disagree */
@@ -296,6 +298,7 @@ void co_link__unwait(struct clew_correlate *co, struct co_node *node);
 
 /* ---- correlate.c ---- */
 struct co_proc *co_proc(struct clew_correlate *co, uint32_t pid);
+struct co_proc *co_proc__find(struct clew_correlate *co, uint32_t pid); /* or NULL */
 struct co_thread *co_thread(struct clew_correlate *co, uint32_t tid, uint32_t pid);
 struct co_thread *co_thread__find(struct clew_correlate *co, uint32_t tid, uint32_t pid);
 void co_thread__put(struct clew_correlate *co, struct co_thread *thread);
@@ -377,35 +380,54 @@ bool co_header__received(struct clew_correlate *co, const struct co_node *node);
 struct co_state *co_state__get(struct co_state *state);
 void co_state__put(struct co_state *state);
 
-/* ---- rules: one file per runtime ---- */
+/*
+ * ---- rules: one file per kind of context, one line of rules[] in rule.c ----
+ *
+ * Any hook may be NULL. `by` is an object of the rule on which a claim rests; it is kept with
+ * the client exchange until that is decided.
+ */
+struct co_rule {
+	uint32_t runtimes; /* set of 1 << enum clew_runtime_kind in which it is believed */
+	void (*segment)(struct clew_correlate *co, const struct clew_segment *seg);
+	void (*edge)(struct clew_correlate *co, const struct clew_edge *edge);
+	void (*closed)(struct clew_correlate *co, struct co_conn *conn);
+	/* a server request was read; its answer begins */
+	void (*request)(struct clew_correlate *co, struct co_node *x);
+	void (*response)(struct clew_correlate *co, struct co_node *x);
+	/* a client request was written; its exchange is over */
+	void (*claim)(struct clew_correlate *co, struct co_node *c, struct co_claim *ret);
+	void (*completed)(struct clew_correlate *co, struct co_node *c);
+	/* CO_CLAIM_HOLD: sets node->wait and keeps it in a list of the rule's own */
+	void (*hold)(struct clew_correlate *co, struct co_node *c, void *by);
+	/* `x`, which `c` claims, was answered: does the claim stand? Has that confirmed it? */
+	bool (*stands)(struct clew_correlate *co, const struct co_node *c, const struct co_node *x);
+	bool (*unsure)(const struct co_node *c, const struct co_node *x);
+	void *(*get)(void *by);
+	void (*put)(struct clew_correlate *co, void *by);
+};
+
+extern const struct co_rule co_rule_thread, co_rule_go, co_rule_python, co_rule_nginx;
+
+/* By enum clew_ctx_kind; never NULL. */
+const struct co_rule *co_rule(uint8_t ctx_kind);
+/* The same, if that kind of context is to be believed in the process of this node. */
+const struct co_rule *co_rule__of(struct clew_correlate *co, const struct co_node *node,
+				  const struct clew_feed *feed);
+void co_rule__closed(struct clew_correlate *co, struct co_conn *conn);
+/* The node's claim is not needed any more. */
+void co_rule__put(struct clew_correlate *co, struct co_node *node);
+
 void co_thread_rule__request(struct clew_correlate *co, struct co_node *x);
 void co_thread_rule__answered(struct clew_correlate *co, struct co_node *x);
 void co_thread_rule__claim(struct clew_correlate *co, struct co_node *c, struct co_claim *ret);
 bool co_thread_rule__stands(struct clew_correlate *co, const struct co_node *x);
 
-void co_go_rule__segment(struct clew_correlate *co, const struct clew_segment *seg);
-void co_go_rule__edge(struct clew_correlate *co, const struct clew_edge *edge);
-void co_go_rule__request(struct clew_correlate *co, struct co_node *x);
-void co_go_rule__claim(struct clew_correlate *co, struct co_node *c, struct co_claim *ret);
 void co_go_rule__free(void *co, void *val);
 void co_go_rule__free_ctx(void *co, void *val);
 
+/* Any read ends what a thread of Python was at: also one whose context is not known. */
 void co_py_rule__segment(struct clew_correlate *co, const struct clew_segment *seg);
-void co_py_rule__edge(struct clew_correlate *co, const struct clew_edge *edge);
-void co_py_rule__request(struct clew_correlate *co, struct co_node *x);
-void co_py_rule__response(struct clew_correlate *co, struct co_node *x);
-void co_py_rule__completed(struct clew_correlate *co, struct co_node *c);
-void co_py_rule__claim(struct clew_correlate *co, struct co_node *c, struct co_claim *ret);
-bool co_py_rule__stands(const struct co_node *c, const struct co_node *x);
-/* Nothing speaks against the claim, but the answer did not confirm it either. */
-bool co_py_rule__unsure(const struct co_node *c, const struct co_node *x);
-void co_py_rule__closed(struct clew_correlate *co, struct co_conn *conn);
-void co_py_rule__hold(struct clew_correlate *co, struct co_node *c, struct co_py_ctx *py);
-struct co_py_ctx *co_py_ctx__get(struct co_py_ctx *py);
-void co_py_ctx__put(struct clew_correlate *co, struct co_py_ctx *py);
 void co_py_ctx__drop(void *co, void *val);
-
-void co_nginx_rule__claim(struct clew_correlate *co, struct co_node *c, struct co_claim *ret);
 
 /* Evidence, as it is exported in `clew.evidence` and compared by address. */
 /* What a value of these tables takes. */

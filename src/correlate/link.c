@@ -125,10 +125,7 @@ void co_link__unwait(struct clew_correlate *co, struct co_node *node)
 		co_node__put(co, node->cand);
 		node->cand = NULL;
 	}
-	if (node->py) {
-		co_py_ctx__put(co, node->py);
-		node->py = NULL;
-	}
+	co_rule__put(co, node);
 }
 
 /* Would `parent` hang under `node`? Resolved nodes have no undecided ancestor. */
@@ -276,7 +273,7 @@ void co_link__claim(struct clew_correlate *co, struct co_node *node, const struc
 	if (claim->conflict)
 		co->stats.conflicts++;
 	if (claim->kind == CO_CLAIM_HOLD && !claim->conflict) {
-		co_py_rule__hold(co, node, claim->py);
+		node->rule->hold(co, node, claim->by);
 		return;
 	}
 	/* what is read after the request was written cannot have caused it */
@@ -285,7 +282,8 @@ void co_link__claim(struct clew_correlate *co, struct co_node *node, const struc
 		co_link__client(co, node, NULL, CLEW_LINK_NONE, NULL);
 		return;
 	}
-	node->py = co_py_ctx__get(claim->py);
+	if (claim->by)
+		node->by = node->rule->get(claim->by);
 	if (x->answered) {
 		co_link__late(co, node, x, claim->link, claim->evidence);
 		return;
@@ -304,12 +302,12 @@ void co_link__finish(struct clew_correlate *co, struct co_node *node, bool timeo
 		stands = false;
 	if (node->cand_evidence == co_ev_thread && !co_thread_rule__stands(co, x))
 		stands = false;
-	if (node->py && !co_py_rule__stands(node, x))
+	if (node->rule && node->rule->stands && !node->rule->stands(co, node, x))
 		stands = false;
 	/* nothing confirmed it: the absence of a contradiction counts only if all was heard */
 	if (timeout && co->loss != x->loss)
 		stands = false;
-	if (stands && !timeout && node->py && co_py_rule__unsure(node, x)) {
+	if (stands && !timeout && node->rule && node->rule->unsure && node->rule->unsure(node, x)) {
 		co_link__late(co, node, x, node->cand_link, node->cand_evidence);
 	} else if (stands) {
 		co_link__client(co, node, x, node->cand_link, node->cand_evidence);

@@ -87,14 +87,12 @@ void co_node__strip_all(struct clew_correlate *co)
 			node->refs += 1u << 30; /* nothing below may free it */
 			co_list__del(&node->wait_link);
 			co_list__del(&node->conn_link);
-			if (node->py)
-				co_py_ctx__put(co, node->py);
+			co_rule__put(co, node);
 			if (node->thread)
 				co_thread__put(co, node->thread);
 			co_state__put(node->state);
 			co_conn__put(node->conn);
 			node->conn = NULL;
-			node->py = NULL;
 			node->thread = NULL;
 			node->state = NULL;
 		}

@@ -94,7 +94,7 @@ static void clear_pend(struct clew_correlate *co, struct co_conn *conn)
 	conn->has_pend_pos = 0;
 }
 
-void co_go_rule__segment(struct clew_correlate *co, const struct clew_segment *seg)
+static void go_segment(struct clew_correlate *co, const struct clew_segment *seg)
 {
 	struct co_conn *conn = co_conn__find(co, seg->conn_id);
 	struct go_cur *cur;
@@ -115,7 +115,7 @@ void co_go_rule__segment(struct clew_correlate *co, const struct clew_segment *s
 		set_x(co, cur, NULL);
 }
 
-void co_go_rule__request(struct clew_correlate *co, struct co_node *x)
+static void go_request(struct clew_correlate *co, struct co_node *x)
 {
 	struct go_cur *cur = cur_get(co, x->pid, x->ex->req.ctx);
 	struct co_conn *conn = co_conn__of(x);
@@ -248,7 +248,7 @@ static void roundtrip(struct clew_correlate *co, const struct clew_edge *edge)
 	conn->pend_pos = conn->sent_to;
 }
 
-void co_go_rule__edge(struct clew_correlate *co, const struct clew_edge *edge)
+static void go_edge(struct clew_correlate *co, const struct clew_edge *edge)
 {
 	if (edge->kind == CLEW_EDGE_GO_SERVE)
 		serve(co, edge);
@@ -256,7 +256,7 @@ void co_go_rule__edge(struct clew_correlate *co, const struct clew_edge *edge)
 		roundtrip(co, edge);
 }
 
-void co_go_rule__claim(struct clew_correlate *co, struct co_node *c, struct co_claim *ret)
+static void go_claim(struct clew_correlate *co, struct co_node *c, struct co_claim *ret)
 {
 	struct co_conn *conn = co_conn__of(c);
 	uint64_t goid = c->ex->req.ctx;
@@ -286,3 +286,11 @@ void co_go_rule__claim(struct clew_correlate *co, struct co_node *c, struct co_c
 	ret->x = cur->x;
 	ret->evidence = co_ev_goroutine;
 }
+
+const struct co_rule co_rule_go = {
+	.runtimes = 1U << CLEW_RT_UNKNOWN | 1U << CLEW_RT_GO,
+	.segment = go_segment,
+	.edge = go_edge,
+	.request = go_request,
+	.claim = go_claim,
+};

@@ -9,7 +9,22 @@
  */
 #include "correlate/internal.h"
 
-void co_nginx_rule__claim(struct clew_correlate *co, struct co_node *c, struct co_claim *ret)
+#define UNASKED_MAX 1024 /* who asks nobody needs to remember no cause */
+
+static void nginx_request(struct clew_correlate *co, struct co_node *x)
+{
+	struct co_proc *proc = co_proc(co, x->pid);
+	struct co_conn *conn = x->conn;
+
+	co_node__put(co, conn->last);
+	conn->last = NULL;
+	if (proc && proc->unasked < UNASKED_MAX) {
+		proc->unasked++;
+		conn->last = co_node__get(x);
+	}
+}
+
+static void nginx_claim(struct clew_correlate *co, struct co_node *c, struct co_claim *ret)
 {
 	struct co_conn *conn;
 	struct co_node *x;
@@ -29,3 +44,9 @@ void co_nginx_rule__claim(struct clew_correlate *co, struct co_node *c, struct c
 	ret->link = CLEW_LINK_EXACT;
 	ret->evidence = co_ev_nginx;
 }
+
+const struct co_rule co_rule_nginx = {
+	.runtimes = 1U << CLEW_RT_UNKNOWN | 1U << CLEW_RT_NGINX,
+	.request = nginx_request,
+	.claim = nginx_claim,
+};

@@ -42,14 +42,14 @@ struct co_py_ctx {
 
 const size_t co_py_ctx_bytes = sizeof(struct co_py_ctx);
 
-struct co_py_ctx *co_py_ctx__get(struct co_py_ctx *py)
+static struct co_py_ctx *ctx_get(struct co_py_ctx *py)
 {
 	if (py)
 		py->refs++;
 	return py;
 }
 
-void co_py_ctx__put(struct clew_correlate *co, struct co_py_ctx *py)
+static void ctx_put(struct clew_correlate *co, struct co_py_ctx *py)
 {
 	if (!py || --py->refs)
 		return;
@@ -70,7 +70,7 @@ static void give_up(struct clew_correlate *co, struct co_py_ctx *py)
 void co_py_ctx__drop(void *arg, void *val)
 {
 	give_up(arg, val);
-	co_py_ctx__put(arg, val);
+	ctx_put(arg, val);
 }
 
 static uint64_t key_of(struct clew_correlate *co, uint32_t pid)
@@ -162,7 +162,7 @@ void co_py_rule__segment(struct clew_correlate *co, const struct clew_segment *s
 }
 
 /* Rule 1; and the owner of the connection turns to its next request. */
-void co_py_rule__request(struct clew_correlate *co, struct co_node *x)
+static void py_request(struct clew_correlate *co, struct co_node *x)
 {
 	struct co_thread *t = co_thread(co, x->tid, x->pid);
 	struct co_conn *conn = co_conn__of(x);
@@ -210,7 +210,7 @@ static bool same_context(struct clew_correlate *co, const struct co_node *c, uin
 }
 
 /* Rules 3, 4 and 7: whom does a new context belong to? */
-void co_py_rule__edge(struct clew_correlate *co, const struct clew_edge *edge)
+static void py_edge(struct clew_correlate *co, const struct clew_edge *edge)
 {
 	struct co_thread *t = co_thread__find(co, edge->h.tid, edge->h.pid);
 	struct co_py_ctx *parent = find(co, edge->h.pid, edge->ctx), *child;
@@ -249,7 +249,7 @@ void co_py_rule__edge(struct clew_correlate *co, const struct clew_edge *edge)
 }
 
 /* A client exchange is over: was it the read in progress that completed it? */
-void co_py_rule__completed(struct clew_correlate *co, struct co_node *c)
+static void py_completed(struct clew_correlate *co, struct co_node *c)
 {
 	struct co_thread *t;
 
@@ -268,7 +268,7 @@ static void claim_x(struct co_claim *ret, struct co_py_ctx *py, enum clew_link l
 {
 	ret->kind = CO_CLAIM_NODE;
 	ret->x = py->x;
-	ret->py = py;
+	ret->by = py;
 	ret->link = link;
 	ret->evidence = evidence;
 }
@@ -307,7 +307,7 @@ static void claim_bound(struct clew_correlate *co, struct co_node *c, struct co_
 		co->stats.py_deep++;
 }
 
-void co_py_rule__claim(struct clew_correlate *co, struct co_node *c, struct co_claim *ret)
+static void claim_context(struct clew_correlate *co, struct co_node *c, struct co_claim *ret)
 {
 	const struct clew_feed *req = &c->ex->req;
 	struct co_thread *t = co_thread(co, c->tid, c->pid);
@@ -336,28 +336,47 @@ void co_py_rule__claim(struct clew_correlate *co, struct co_node *c, struct co_c
 	if (py->via == PY_OWNER)
 		return; /* pipelined: cannot be told */
 	ret->kind = CO_CLAIM_HOLD;
-	ret->py = py;
+	ret->by = py;
 }
 
-void co_py_rule__hold(struct clew_correlate *co, struct co_node *c, struct co_py_ctx *py)
+/* The thread rule wins where it speaks, unless the context names somebody else. */
+static void py_claim(struct clew_correlate *co, struct co_node *c, struct co_claim *ret)
 {
+	struct co_claim py = {.kind = CO_CLAIM_NONE};
+
+	co_thread_rule__claim(co, c, ret);
+	claim_context(co, c, &py);
+	if (ret->kind == CO_CLAIM_NONE)
+		*ret = py;
+	else if (py.kind == CO_CLAIM_NODE && py.x != ret->x)
+		ret->conflict = true;
+}
+
+static void py_hold(struct clew_correlate *co, struct co_node *c, void *by)
+{
+	struct co_py_ctx *py = by;
+
 	(void)co;
-	c->py = co_py_ctx__get(py);
+	c->by = ctx_get(py);
 	c->wait = CO_WAIT_CONTEXT;
 	co_list__add_tail(&py->held, &c->wait_link);
 }
 
-bool co_py_rule__stands(const struct co_node *c, const struct co_node *x)
+static bool py_stands(struct clew_correlate *co, const struct co_node *c, const struct co_node *x)
 {
+	const struct co_py_ctx *py = c->by;
 	const struct clew_feed *resp = x->ex ? &x->ex->resp : NULL;
 
-	if (c->py->shared)
+	(void)co;
+	if (!py)
+		return true;
+	if (py->shared)
 		return false;
 	if (!resp || !resp->ts)
 		return true;
 	/* an owner answers itself */
 	if (c->cand_evidence == co_ev_owner &&
-	    (resp->ctx_kind != CLEW_CTX_PYTHON || resp->ctx != c->py->addr))
+	    (resp->ctx_kind != CLEW_CTX_PYTHON || resp->ctx != py->addr))
 		return false;
 	/* a handler that blocks is waited for */
 	if (c->cand_link == CLEW_LINK_INFERRED && !c->done)
@@ -369,13 +388,14 @@ bool co_py_rule__stands(const struct co_node *c, const struct co_node *x)
  * A bound context that answers its request itself is what it seems. If another one does, the
  * binding may be that of a neighbour whose records were lost: the window will tell.
  */
-bool co_py_rule__unsure(const struct co_node *c, const struct co_node *x)
+static bool py_unsure(const struct co_node *c, const struct co_node *x)
 {
+	const struct co_py_ctx *py = c->by;
 	const struct clew_feed *resp = x->ex ? &x->ex->resp : NULL;
 
-	if (c->cand_link != CLEW_LINK_EXACT || c->cand_evidence == co_ev_thread)
+	if (!py || c->cand_link != CLEW_LINK_EXACT || c->cand_evidence == co_ev_thread)
 		return false;
-	return !resp || resp->ctx_kind != CLEW_CTX_PYTHON || resp->ctx != c->py->addr;
+	return !resp || resp->ctx_kind != CLEW_CTX_PYTHON || resp->ctx != py->addr;
 }
 
 /* `py` is proved to be at `x`: so were the requests that it wrote since x was read. */
@@ -402,7 +422,7 @@ static void become_owner(struct clew_correlate *co, struct co_py_ctx *py, struct
 		return;
 	}
 	if (!conn->owner)
-		conn->owner = co_py_ctx__get(py);
+		conn->owner = ctx_get(py);
 	py->owner_conn = conn->id;
 	py->task = x->ex->resp.ref;
 	bind(co, py, x, PY_OWNER, 1);
@@ -410,7 +430,7 @@ static void become_owner(struct clew_correlate *co, struct co_py_ctx *py, struct
 }
 
 /* Rule 6: who answers? */
-void co_py_rule__response(struct clew_correlate *co, struct co_node *x)
+static void py_response(struct clew_correlate *co, struct co_node *x)
 {
 	const struct clew_feed *resp = &x->ex->resp;
 	struct co_conn *conn = co_conn__of(x);
@@ -445,7 +465,7 @@ void co_py_rule__response(struct clew_correlate *co, struct co_node *x)
 	}
 }
 
-void co_py_rule__closed(struct clew_correlate *co, struct co_conn *conn)
+static void py_closed(struct clew_correlate *co, struct co_conn *conn)
 {
 	struct co_py_ctx *py = conn->owner;
 
@@ -456,5 +476,37 @@ void co_py_rule__closed(struct clew_correlate *co, struct co_conn *conn)
 		bind(co, py, NULL, PY_UNBOUND, 0);
 		py->owner_conn = 0;
 	}
-	co_py_ctx__put(co, py);
+	ctx_put(co, py);
 }
+
+static void both_request(struct clew_correlate *co, struct co_node *x)
+{
+	py_request(co, x);
+	co_thread_rule__request(co, x);
+}
+
+static void *get(void *by)
+{
+	return ctx_get(by);
+}
+
+static void put(struct clew_correlate *co, void *by)
+{
+	ctx_put(co, by);
+}
+
+const struct co_rule co_rule_python = {
+	.runtimes = 1U << CLEW_RT_UNKNOWN | 1U << CLEW_RT_PYTHON,
+	.segment = co_py_rule__segment,
+	.edge = py_edge,
+	.closed = py_closed,
+	.request = both_request,
+	.response = py_response,
+	.claim = py_claim,
+	.completed = py_completed,
+	.hold = py_hold,
+	.stands = py_stands,
+	.unsure = py_unsure,
+	.get = get,
+	.put = put,
+};

@@ -79,3 +79,10 @@ bool co_thread_rule__stands(struct clew_correlate *co, const struct co_node *x)
 		return false;
 	return !x->ex || !x->ex->resp.ts || x->ex->resp.tid == x->tid;
 }
+
+const struct co_rule co_rule_thread = {
+	.runtimes = 1U << CLEW_RT_UNKNOWN | 1U << CLEW_RT_PYTHON,
+	.segment = co_py_rule__segment,
+	.request = co_thread_rule__request,
+	.claim = co_thread_rule__claim,
+};

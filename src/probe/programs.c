@@ -144,14 +144,30 @@ static void configure(struct clew_programs *pr, const struct clew_config *cfg)
 	bpf_map__set_max_entries(pr->skel->maps.procs, cfg->capture.max_processes);
 }
 
+/* Which program runs at which site. */
+static const struct site_program {
+	const char *name;
+	bool at_return;
+} site_programs[CLEW_SITE_MAX] = {
+	[CLEW_SITE_GO_SERVE] = {"clew_go_serve", false},
+	[CLEW_SITE_GO_ROUNDTRIP] = {"clew_go_roundtrip", false},
+	[CLEW_SITE_PY_TASK_INIT] = {"clew_py_task", false},
+	[CLEW_SITE_PY_COPY] = {"clew_py_copy", true},
+};
+
+static struct bpf_program *site_program(const struct clew_programs *pr, enum clew_site_kind kind)
+{
+	const char *name = (unsigned int)kind < CLEW_SITE_MAX ? site_programs[kind].name : NULL;
+
+	return name ? bpf_object__find_program_by_name(pr->skel->obj, name) : NULL;
+}
+
 static void set_uprobe_type(struct clew_programs *pr)
 {
-	struct bpf_program *all[] = {pr->skel->progs.clew_go_serve,
-				     pr->skel->progs.clew_go_roundtrip,
-				     pr->skel->progs.clew_py_task, pr->skel->progs.clew_py_copy};
-
-	for (size_t i = 0; pr->uprobe_multi && i < sizeof(all) / sizeof(all[0]); i++)
-		bpf_program__set_expected_attach_type(all[i], BPF_TRACE_UPROBE_MULTI);
+	for (int i = 0; pr->uprobe_multi && i < CLEW_SITE_MAX; i++)
+		if (site_program(pr, i))
+			bpf_program__set_expected_attach_type(site_program(pr, i),
+							      BPF_TRACE_UPROBE_MULTI);
 }
 
 static int load_layer(struct clew_programs *pr, const struct clew_config *cfg,
@@ -417,26 +433,12 @@ void clew_programs__stats(struct clew_programs *pr, uint64_t count[CLEW_STAT_MAX
 int clew_programs__uprobe(struct clew_programs *pr, uint32_t pid,
 			  const struct clew_uprobe_site *site, struct bpf_link **ret)
 {
-	struct bpf_program *prog;
-	bool at_return = false;
+	struct bpf_program *prog = site_program(pr, site->kind);
+	bool at_return;
 
-	switch (site->kind) {
-	case CLEW_SITE_GO_SERVE:
-		prog = pr->skel->progs.clew_go_serve;
-		break;
-	case CLEW_SITE_GO_ROUNDTRIP:
-		prog = pr->skel->progs.clew_go_roundtrip;
-		break;
-	case CLEW_SITE_PY_TASK_INIT:
-		prog = pr->skel->progs.clew_py_task;
-		break;
-	case CLEW_SITE_PY_COPY:
-		prog = pr->skel->progs.clew_py_copy;
-		at_return = true;
-		break;
-	default:
+	if (!prog)
 		return -EINVAL;
-	}
+	at_return = site_programs[site->kind].at_return;
 	if (pr->uprobe_multi) {
 		unsigned long off = site->off;
 		LIBBPF_OPTS(bpf_uprobe_multi_opts, o, .offsets = &off, .cnt = 1,

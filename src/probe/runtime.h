@@ -15,7 +15,7 @@
 
 #include "probe/elf.h"
 
-#define CLEW_SITES_MAX 8
+#define CLEW_SITES_MAX 48
 #define CLEW_SITE_PATH 256
 
 /* Where a uprobe goes, and what its program does there. */

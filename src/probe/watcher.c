@@ -49,7 +49,7 @@ struct proc {
 	struct clew_runtime rt;
 	struct bpf_link *links[CLEW_SITES_MAX];
 	uint32_t nr_links;
-	uint32_t attached; /* bit set of enum clew_site_kind */
+	uint64_t attached; /* bit set of enum clew_site_kind */
 	UT_hash_handle hh;
 };
 
@@ -223,7 +223,7 @@ static void attach_site(struct clew_watcher *w, struct proc *p, enum clew_site_k
 		int err;
 
 		if (site->kind != kind || p->nr_links == CLEW_SITES_MAX ||
-		    p->attached & (1U << kind))
+		    p->attached & (1ULL << kind))
 			continue;
 		err = clew_programs__uprobe(w->programs, p->pid, site, &p->links[p->nr_links]);
 		if (err) {
@@ -234,7 +234,7 @@ static void attach_site(struct clew_watcher *w, struct proc *p, enum clew_site_k
 			continue;
 		}
 		p->nr_links++;
-		p->attached |= 1U << kind;
+		p->attached |= 1ULL << kind;
 	}
 }
 

@@ -194,10 +194,11 @@ static void doctor__print_sites(const struct clew_runtime *rt)
 	for (uint32_t i = 0; i < rt->nr_sites && i < CLEW_SITES_MAX; i++) {
 		const struct clew_uprobe_site *s = &rt->sites[i];
 
-		printf("  %-12s %s at ", i ? "" : "uprobes", clew_verdict__site_name(s->kind));
+		printf("  %-12s %s at ", i ? "" : "uprobes", clew_site__info(s->kind)->name);
 		doctor__puts(s->path);
 		printf("+%#llx\n  %-12s   put in %s; instruction %s (%s)\n",
-		       (unsigned long long)s->off, "", clew_verdict__site_when(rt, s->kind),
+		       (unsigned long long)s->off, "",
+		       clew_set__info(clew_site__info(s->kind)->set)->when,
 		       clew_verdict__insn_name(s->insn), clew_verdict__insn_cost(s->insn));
 	}
 }
@@ -320,10 +321,10 @@ static void doctor__json_runtime(struct clew_json *j, const struct clew_runtime 
 		const struct clew_uprobe_site *s = &rt->sites[i];
 
 		clew_json__obj(j);
-		doctor__json_str(j, "site", clew_verdict__site_name(s->kind));
+		doctor__json_str(j, "site", clew_site__info(s->kind)->name);
 		doctor__json_str(j, "path", s->path);
 		doctor__json_u64(j, "offset", s->off);
-		doctor__json_str(j, "when", clew_verdict__site_when(rt, s->kind));
+		doctor__json_str(j, "when", clew_set__info(clew_site__info(s->kind)->set)->when);
 		doctor__json_str(j, "instruction", clew_verdict__insn_name(s->insn));
 		doctor__json_str(j, "cost", clew_verdict__insn_cost(s->insn));
 		clew_json__obj_end(j);

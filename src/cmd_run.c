@@ -208,9 +208,9 @@ static int finish(struct run *run)
 	return err;
 }
 
-static void want(void *arg, uint32_t pid, enum clew_want what)
+static void want(void *arg, uint32_t pid, enum clew_probe_set set)
 {
-	clew_live__want(((struct run *)arg)->live, pid, what);
+	clew_live__want(((struct run *)arg)->live, pid, set);
 }
 
 static void ignore(void *arg, uint64_t sk, uint64_t conn_id)

@@ -26,11 +26,12 @@
 
 #include "base/glob.h"
 
-#define MS		 1000000ULL
-#define BATCH		 256
-#define TICK_NS		 (20 * MS)
-#define SLOW_TICK_NS	 (1000 * MS)
-#define MARK_LOOP_SERVER 8 /* beside enum clew_want: requests are read by its event loop */
+#define MS	     1000000ULL
+#define BATCH	     256
+#define TICK_NS	     (20 * MS)
+#define SLOW_TICK_NS (1000 * MS)
+#define MARK_LOOP_SERVER                                                                           \
+	CLEW_SET_MAX /* beside enum clew_probe_set: requests are read by its event loop */
 
 struct clew_pipeline {
 	const struct clew_config *cfg;
@@ -103,11 +104,11 @@ static void on_release(void *arg, struct clew_exchange *ex, const struct clew_pl
 	clew_exchange__free(ex);
 }
 
-/* Ask for `want` in a process, once. */
-static void want(struct clew_pipeline *p, uint32_t pid, enum clew_want want)
+/* Ask for a set of probes in a process, once. */
+static void want(struct clew_pipeline *p, uint32_t pid, enum clew_probe_set set)
 {
-	if (p->source.want && clew_enrich__mark(p->enrich, pid, want))
-		p->source.want(p->source.arg, pid, want);
+	if (p->source.want && clew_enrich__mark(p->enrich, pid, set))
+		p->source.want(p->source.arg, pid, set);
 }
 
 /*
@@ -121,14 +122,14 @@ static void consider_probes(struct clew_pipeline *p, const struct clew_exchange 
 	bool loop = ex->req.seg_flags & CLEW_SEG_LOOP;
 
 	if (runtime == CLEW_RT_GO && !ex->is_server)
-		want(p, ex->req.pid, CLEW_WANT_GO_CLIENT);
+		want(p, ex->req.pid, CLEW_SET_GO_SERVE);
 	if (runtime != CLEW_RT_PYTHON)
 		return;
 	if (ex->is_server && loop)
 		clew_enrich__mark(p->enrich, ex->req.pid, MARK_LOOP_SERVER);
 	else if (!ex->is_server && !loop &&
 		 clew_enrich__marked(p->enrich, ex->req.pid, MARK_LOOP_SERVER))
-		want(p, ex->req.pid, CLEW_WANT_PY_COPY);
+		want(p, ex->req.pid, CLEW_SET_PY_COPY);
 }
 
 static void on_request(void *arg, struct clew_exchange *ex)
@@ -186,6 +187,8 @@ static size_t min_size(uint8_t type)
 		return sizeof(struct clew_proc_info);
 	case CLEW_EV_STATS:
 		return sizeof(struct clew_stats);
+	case CLEW_EV_PROBES:
+		return sizeof(struct clew_probes_event);
 	default:
 		return 0;
 	}

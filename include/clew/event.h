@@ -37,6 +37,7 @@ enum clew_event_type {
 	CLEW_EV_CLOCK = 32, /* monotonic and wall clock read together: struct clew_clock */
 	CLEW_EV_PROC_INFO,  /* what is known about a process: struct clew_proc_info */
 	CLEW_EV_STATS,	    /* the kernel side's counters: struct clew_stats */
+	CLEW_EV_PROBES,	    /* the probes inside a process: struct clew_probes_event */
 };
 
 struct clew_event {
@@ -186,6 +187,18 @@ enum clew_runtime_kind {
 };
 
 /*
+ * Sets of probes inside processes: attached together, given up together. Those of one runtime
+ * stand from cheap to dear. Bit numbers of clew_probes_event.sets.
+ */
+enum clew_probe_set {
+	CLEW_SET_GO_CALL,  /* roundTrip: which request's context a call out carries */
+	CLEW_SET_GO_SERVE, /* ServeHTTP: the context that a request was given */
+	CLEW_SET_PY_TASK,  /* Task.__init__ */
+	CLEW_SET_PY_COPY,  /* PyContext_CopyCurrent */
+	CLEW_SET_MAX,
+};
+
+/*
  * What discovery found out about h.pid: `text_len` bytes of "key\0value\0" pairs follow, keys
  * are OpenTelemetry resource attribute names.
  */
@@ -196,6 +209,12 @@ struct clew_proc_info {
 	__u16 text_len;
 	__u8 pad[4];
 	char text[];
+};
+
+/* Which sets of probes h.pid has: said after a set was attached, before one is detached. */
+struct clew_probes_event {
+	struct clew_event h;
+	__u64 sets; /* 1 << enum clew_probe_set */
 };
 
 /* Why the kernel side could not tell something. Index of the `stats` per-CPU array. */
@@ -228,6 +247,7 @@ _Static_assert(sizeof(struct clew_edge) == 144, "ABI");
 _Static_assert(sizeof(struct clew_clock) == 32, "ABI");
 _Static_assert(sizeof(struct clew_proc_info) == 40, "ABI");
 _Static_assert(sizeof(struct clew_stats) == 152, "ABI");
+_Static_assert(sizeof(struct clew_probes_event) == 32, "ABI");
 _Static_assert(CLEW_STAT_MAX <= 16, "ABI");
 _Static_assert(__builtin_offsetof(struct clew_segment, data) == 72, "ABI");
 _Static_assert(__builtin_offsetof(struct clew_segment, tail) == 64, "ABI");

@@ -18,7 +18,7 @@ struct clew_recorder;
 /* What the pipeline asks of a live source; all may be NULL (replay). */
 struct clew_pipeline_source {
 	void *arg;
-	void (*want)(void *arg, uint32_t pid, enum clew_want want);
+	void (*want)(void *arg, uint32_t pid, enum clew_probe_set set);
 	void (*ignore)(void *arg, uint64_t sk, uint64_t conn_id);
 };
 

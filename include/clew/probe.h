@@ -19,12 +19,6 @@ struct clew_live;
 
 typedef void (*clew_event_fn)(void *arg, const struct clew_event *ev);
 
-/* What a process needs beyond the socket layer; asked for when it shows that it is needed. */
-enum clew_want {
-	CLEW_WANT_GO_CLIENT, /* a Go process calls out: probes in net/http */
-	CLEW_WANT_PY_COPY,   /* a Python thread calls out in a context nobody knows */
-};
-
 /*
  * clew_live__new - load the programs, find the selected processes, attach. Events are buffered
  * in the kernel until the first poll. On failure returns -errno and writes into errbuf what
@@ -34,7 +28,8 @@ int clew_live__new(const struct clew_config *cfg, clew_event_fn fn, void *arg,
 		   struct clew_live **ret, char *errbuf, size_t n);
 /* Deliver what is there, at most `max` events, waiting up to timeout_ms for the first. */
 int clew_live__poll(struct clew_live *live, int timeout_ms, int max);
-void clew_live__want(struct clew_live *live, uint32_t pid, enum clew_want want);
+/* A process shows that it needs a set that is attached on demand. */
+void clew_live__want(struct clew_live *live, uint32_t pid, enum clew_probe_set set);
 /* The connection of socket `sk` is of no interest: the kernel side leaves it early from now. */
 void clew_live__ignore(struct clew_live *live, uint64_t sk, uint64_t conn_id);
 /* Sums over processors, by enum clew_stat. */

@@ -343,6 +343,7 @@ static void renew(struct clew_correlate *co, uint32_t pid)
 	proc->owner_off = 0;
 	proc->copy_first = proc->copy_last = 0;
 	proc->start_time = proc->watched_ts = 0;
+	proc->probes = 0;
 	if (co_thread__find(co, pid, pid))
 		co_map__del(&co->threads, pid, 0);
 }
@@ -359,6 +360,19 @@ static void on_proc_info(struct clew_correlate *co, const struct clew_proc_info 
 	if (!proc->watched_ts)
 		proc->watched_ts = info->h.ts;
 	proc->runtime = info->runtime < CLEW_RT_KINDS ? (uint8_t)info->runtime : CLEW_RT_OTHER;
+}
+
+/* A set that was away has missed edges: what it proves counts from its return. */
+static void on_probes(struct clew_correlate *co, const struct clew_probes_event *ev)
+{
+	struct co_proc *proc = co_proc(co, ev->h.pid);
+
+	if (!proc)
+		return;
+	for (int i = 0; i < CLEW_SET_MAX; i++)
+		if (ev->sets & ~proc->probes & 1ULL << i)
+			proc->probes_ts[i] = ev->h.ts;
+	proc->probes = ev->sets;
 }
 
 static void on_stats(struct clew_correlate *co, const struct clew_stats *ev)
@@ -381,6 +395,7 @@ void clew_correlate__event(struct clew_correlate *co, const struct clew_event *e
 		[CLEW_EV_EDGE] = sizeof(struct clew_edge),
 		[CLEW_EV_PROC_INFO] = sizeof(struct clew_proc_info),
 		[CLEW_EV_STATS] = sizeof(struct clew_stats),
+		[CLEW_EV_PROBES] = sizeof(struct clew_probes_event),
 	};
 
 	if (ev->version != CLEW_EVENT_VERSION || ev->size < sizeof(*ev) ||
@@ -409,6 +424,9 @@ void clew_correlate__event(struct clew_correlate *co, const struct clew_event *e
 		break;
 	case CLEW_EV_STATS:
 		on_stats(co, (const struct clew_stats *)ev);
+		break;
+	case CLEW_EV_PROBES:
+		on_probes(co, (const struct clew_probes_event *)ev);
 		break;
 	default:
 		break;

@@ -20,7 +20,7 @@
 struct proc {
 	uint32_t pid;
 	uint16_t runtime;
-	uint32_t marks;
+	uint64_t marks;
 	uint64_t ended; /* 0: it runs */
 	struct clew_resource *res;
 	UT_hash_handle hh;
@@ -108,9 +108,9 @@ bool clew_enrich__mark(struct clew_enrich *en, uint32_t pid, unsigned int bit)
 {
 	struct proc *p = find(en, pid);
 
-	if (!p || p->marks & (1U << bit))
+	if (!p || p->marks & (1ULL << bit))
 		return false;
-	p->marks |= 1U << bit;
+	p->marks |= 1ULL << bit;
 	return true;
 }
 
@@ -118,7 +118,7 @@ bool clew_enrich__marked(const struct clew_enrich *en, uint32_t pid, unsigned in
 {
 	struct proc *p = find(en, pid);
 
-	return p && p->marks & (1U << bit);
+	return p && p->marks & (1ULL << bit);
 }
 
 static void forget(struct clew_enrich *en, struct proc *p)

@@ -122,15 +122,9 @@ static void nginx_version(const struct clew_elf *elf, struct clew_facts *f)
 static bool is_nginx(const struct clew_elf *elf, const struct clew_elf_sym *sym,
 		     struct clew_facts *f)
 {
-	static const enum clew_site_kind kinds[] = {CLEW_SITE_NGX_SENDFILE, CLEW_SITE_NGX_WRITEV,
-						    CLEW_SITE_NGX_UNIX_SEND};
-	size_t i;
-
-	if (!sym[0].addr && !sym[1].addr && !sym[2].addr)
+	if (!sym->addr)
 		return false;
 	f->kind = CLEW_FACTS_NGINX;
-	for (i = 0; i < 3; i++)
-		add_site(elf, f, kinds[i], sym[i].addr);
 	nginx_version(elf, f);
 	return true;
 }
@@ -186,9 +180,8 @@ static int python_facts(const struct clew_elf *elf, const char *basename, struct
 
 static int exe_facts(const struct clew_elf *elf, const char *basename, struct clew_facts *f)
 {
-	static const char *const names[] = {"ngx_linux_sendfile_chain", "ngx_writev_chain",
-					    "ngx_unix_send", "_PyRuntime"};
-	struct clew_elf_sym sym[4];
+	static const char *const names[] = {"ngx_writev_chain", "_PyRuntime"};
+	struct clew_elf_sym sym[2];
 	int err = clew_go__inspect(elf, &f->go);
 
 	if (err != -ENOENT) {
@@ -199,12 +192,12 @@ static int exe_facts(const struct clew_elf *elf, const char *basename, struct cl
 	}
 	if (clew_facts__program(basename)) /* large, and nothing more to learn */
 		return 0;
-	err = clew_elf__syms(elf, names, 4, sym);
+	err = clew_elf__syms(elf, names, 2, sym);
 	if (err < 0)
 		return err;
 	if (is_nginx(elf, sym, f))
 		return 0;
-	if (sym[3].addr)
+	if (sym[1].addr)
 		return python_facts(elf, basename, f);
 	is_other(elf, f);
 	return 0;

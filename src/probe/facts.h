@@ -34,7 +34,7 @@ struct clew_facts {
 	char name[24];
 	char version[32];
 	uint32_t nr_sites;
-	struct clew_site_fact sites[4];
+	struct clew_site_fact sites[CLEW_SITES_MAX];
 	struct clew_go_facts go;
 	struct clew_python_facts python;
 	uint32_t specific_off;

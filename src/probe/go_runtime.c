@@ -10,7 +10,7 @@
  * Formats: Go's debug/buildinfo, runtime/symtab.go (pcHeader, moduledata), internal/abi
  * (pclntab magics 0xfffffff0 since 1.18, 0xfffffff1 since 1.20).
  */
-#include "probe/go_runtime.h"
+#include "probe/look.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -346,4 +346,35 @@ int clew_go__inspect(const struct clew_elf *elf, struct clew_go_facts *ret)
 		ret->func[i] = sym[i].addr;
 	ret->tls_itab = sym[2].addr ? sym[2].addr : sym[3].addr;
 	return 0;
+}
+
+bool clew_go__look(struct clew_look *l)
+{
+	const struct clew_go_facts *go = &l->file->go;
+	const struct clew_go_layout *layout = go->layout;
+	struct clew_runtime *rt = l->rt;
+	uint64_t bias;
+
+	if (l->file->kind != CLEW_FACTS_GO)
+		return false;
+	clew_look__name(l, CLEW_RT_GO, "go");
+	snprintf(rt->version, sizeof(rt->version), "%s", go->version);
+	if (!layout && rt->version[0])
+		clew_look__why(l, "Go release %s was never measured: no Go rule", rt->version);
+	else if (!layout)
+		clew_look__why(l, "no Go version in the file: no Go rule");
+	if (!layout)
+		return true;
+	rt->entry.go_goid = (uint16_t)layout->goid;
+	rt->entry.go_req_ctx = (uint16_t)layout->req_ctx;
+	rt->entry.go_pc_conn = (uint16_t)layout->pc_conn;
+	clew_look__sites(l, l->file, l->path);
+	if (l->file->err)
+		clew_look__why(l, "the function table cannot be read (%s)",
+			       strerror(-l->file->err));
+	else if (!rt->nr_sites)
+		clew_look__why(l, "net/http is not in the program: goroutine rule only");
+	if (go->tls_itab && l->maps.exe.end && !clew_look__bias(l, &l->maps.exe, &bias))
+		rt->entry.go_itab_tls = bias + go->tls_itab;
+	return true;
 }

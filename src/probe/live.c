@@ -150,9 +150,9 @@ void clew_live__stop(struct clew_live *live, int deadline_ms)
 	deliver_stats(live);
 }
 
-void clew_live__want(struct clew_live *live, uint32_t pid, enum clew_want want)
+void clew_live__want(struct clew_live *live, uint32_t pid, enum clew_probe_set set)
 {
-	clew_watcher__want(live->watcher, pid, want);
+	clew_watcher__want(live->watcher, pid, set);
 }
 
 void clew_live__ignore(struct clew_live *live, uint64_t sk, uint64_t conn_id)

@@ -144,20 +144,9 @@ static void configure(struct clew_programs *pr, const struct clew_config *cfg)
 	bpf_map__set_max_entries(pr->skel->maps.procs, cfg->capture.max_processes);
 }
 
-/* Which program runs at which site. */
-static const struct site_program {
-	const char *name;
-	bool at_return;
-} site_programs[CLEW_SITE_MAX] = {
-	[CLEW_SITE_GO_SERVE] = {"clew_go_serve", false},
-	[CLEW_SITE_GO_ROUNDTRIP] = {"clew_go_roundtrip", false},
-	[CLEW_SITE_PY_TASK_INIT] = {"clew_py_task", false},
-	[CLEW_SITE_PY_COPY] = {"clew_py_copy", true},
-};
-
 static struct bpf_program *site_program(const struct clew_programs *pr, enum clew_site_kind kind)
 {
-	const char *name = (unsigned int)kind < CLEW_SITE_MAX ? site_programs[kind].name : NULL;
+	const char *name = clew_site__info(kind)->program;
 
 	return name ? bpf_object__find_program_by_name(pr->skel->obj, name) : NULL;
 }
@@ -438,7 +427,7 @@ int clew_programs__uprobe(struct clew_programs *pr, uint32_t pid,
 
 	if (!prog)
 		return -EINVAL;
-	at_return = site_programs[site->kind].at_return;
+	at_return = clew_site__info(site->kind)->at_return;
 	if (pr->uprobe_multi) {
 		unsigned long off = site->off;
 		LIBBPF_OPTS(bpf_uprobe_multi_opts, o, .offsets = &off, .cnt = 1,

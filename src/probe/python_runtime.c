@@ -15,7 +15,7 @@
  * Sources: CPython's Include/cpython/object.h, Include/typeslots.h, Python/thread_pthread.h;
  * glibc's nptl_db/structs.def.
  */
-#include "probe/python_runtime.h"
+#include "probe/look.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -336,4 +336,108 @@ int clew_python__live(int mem, const struct clew_python_facts *f, uint64_t bias,
 		seen += !ok;
 	}
 	return seen ? -EINVAL : -ENODATA;
+}
+
+static void find_specific(struct clew_look *l)
+{
+	const struct clew_map *const libs[] = {&l->maps.libc, &l->maps.libpthread};
+	char path[CLEW_SITE_PATH];
+	struct clew_facts f;
+
+	for (size_t i = 0; i < 2 && !l->rt->entry.py_specific; i++)
+		if (!clew_look__facts(l, libs[i], CLEW_FILE_LIBC, &f, path))
+			l->rt->entry.py_specific = f.specific_off;
+	if (l->rt->entry.py_specific)
+		return;
+	if (l->maps.musl)
+		clew_look__why(l, "musl libc: thread-specific data cannot be found");
+	else if (!l->maps.libc.end)
+		clew_look__why(l, "static C library: thread-specific data cannot be found");
+	else
+		clew_look__why(l, "the C library does not say where thread-specific data is");
+}
+
+/* Read the pthread key and prove every offset in the live process; only then are they used. */
+static bool read_key(struct clew_look *l, const struct clew_map *map, const struct clew_facts *f)
+{
+	uint64_t bias;
+	int32_t key;
+	int mem, err = clew_look__bias(l, map, &bias);
+
+	if (err) {
+		clew_look__why(l, "load address of the interpreter not found (%s)", strerror(-err));
+		return false;
+	}
+	mem = clew_procfs__open_mem(l->pid);
+	err = mem < 0 ? mem
+		      : clew_python__live(mem, &f->python, bias, l->rt->entry.py_specific, &key);
+	if (mem >= 0)
+		close(mem);
+	if (!err) {
+		l->rt->entry.py_key = (uint32_t)key;
+		return true;
+	}
+	if (err == -EAGAIN || err == -ENODATA) {
+		l->rt->pending = true;
+		clew_look__why(l, "the interpreter is not initialised yet");
+	} else if (err == -EINVAL) {
+		clew_look__why(l, "the layouts of CPython %s do not fit this process",
+			       l->rt->version);
+	} else {
+		clew_look__why(l, "memory of the process cannot be read (%s)", strerror(-err));
+	}
+	return false;
+}
+
+static void look_python(struct clew_look *l, const struct clew_map *lib, const struct clew_facts *f,
+			const char *path)
+{
+	const struct clew_python_layout *layout = f->python.layout;
+	struct clew_runtime *rt = l->rt;
+	char apath[CLEW_SITE_PATH];
+	struct clew_facts af;
+
+	clew_look__name(l, CLEW_RT_PYTHON, "cpython");
+	snprintf(rt->version, sizeof(rt->version), "%s", f->python.version);
+	rt->entry.flags |= CLEW_PROC_THREADS;
+	if (!layout) {
+		clew_look__why(l, "CPython %s: %s", f->python.version, f->python.why_not);
+		return;
+	}
+	find_specific(l);
+	if (!rt->entry.py_specific || !read_key(l, lib, f))
+		return;
+	rt->entry.py_ctx = (uint16_t)layout->ctx;
+	rt->entry.py_task_ctx = (uint16_t)layout->task_ctx;
+	clew_look__sites(l, f, path);
+	if (l->maps.asyncio.end && !clew_look__has(l, CLEW_SITE_PY_TASK_INIT) &&
+	    !clew_look__facts(l, &l->maps.asyncio, CLEW_FILE_ASYNCIO, &af, apath)) {
+		clew_look__sites(l, &af, apath);
+		if (!clew_look__has(l, CLEW_SITE_PY_TASK_INIT))
+			clew_look__why(l, "_asyncio_Task___init__ not found in _asyncio");
+	} else if (!clew_look__has(l, CLEW_SITE_PY_TASK_INIT)) {
+		rt->pending = true; /* asyncio may still be imported */
+		clew_look__why(l, "asyncio is not loaded yet");
+	}
+	if (l->maps.uvloop) {
+		/* all callbacks run in one context: a Task made there proves nothing yet */
+		rt->entry.py_task_ctx = 0;
+		clew_look__drop_set(l, CLEW_SET_PY_TASK);
+		clew_look__why(l, "uvloop makes every Task in one context");
+	}
+}
+
+bool clew_python__look(struct clew_look *l)
+{
+	char path[CLEW_SITE_PATH];
+	struct clew_facts lib;
+
+	if (l->file->kind == CLEW_FACTS_PYTHON)
+		look_python(l, &l->maps.exe, l->file, l->path);
+	else if (!clew_look__facts(l, &l->maps.python, CLEW_FILE_PYTHON, &lib, path) &&
+		 lib.kind == CLEW_FACTS_PYTHON)
+		look_python(l, &l->maps.python, &lib, path);
+	else
+		return false;
+	return true;
 }

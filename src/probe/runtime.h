@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * runtime.h - which language runtime a process runs, and the numbers with which the kernel side
- * reads its execution contexts. A number that is not known is zero (py_key: -1), the rule that
- * would need it is off, and `why` says so in words.
+ * reads its execution contexts. A number that is not known is zero, the rule that would need it
+ * is off, and `why` says so in words.
  */
 #ifndef CLEW_PROBE_RUNTIME_H
 #define CLEW_PROBE_RUNTIME_H
@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include <clew/event.h>
+#include <clew/bpf.h>
 
 #include "probe/elf.h"
 
@@ -21,16 +21,30 @@
 /* Where a uprobe goes, and what its program does there. */
 enum clew_site_kind {
 	CLEW_SITE_NONE = 0,
-	CLEW_SITE_GO_SERVE,	 /* net/http.serverHandler.ServeHTTP: DI = *Request */
-	CLEW_SITE_GO_ROUNDTRIP,	 /* net/http.(*persistConn).roundTrip: AX = pc, BX =
-				  *transportRequest */
-	CLEW_SITE_PY_TASK_INIT,	 /* _asyncio_Task___init__: DI = the Task; entry */
-	CLEW_SITE_PY_COPY,	 /* PyContext_CopyCurrent: return value is the copy */
-	CLEW_SITE_NGX_SENDFILE,	 /* ngx_linux_sendfile_chain: DI = ngx_connection_t */
-	CLEW_SITE_NGX_WRITEV,	 /* ngx_writev_chain */
-	CLEW_SITE_NGX_UNIX_SEND, /* ngx_unix_send */
+	CLEW_SITE_GO_SERVE,	/* net/http.serverHandler.ServeHTTP: DI = *Request */
+	CLEW_SITE_GO_ROUNDTRIP, /* net/http.(*persistConn).roundTrip: AX = pc, BX =
+				 *transportRequest */
+	CLEW_SITE_PY_TASK_INIT, /* _asyncio_Task___init__: DI = the Task; entry */
+	CLEW_SITE_PY_COPY,	/* PyContext_CopyCurrent: return value is the copy */
 	CLEW_SITE_MAX,
 };
+
+/* What stands at such a place. Never NULL. */
+struct clew_site_info {
+	const char *name;
+	const char *program; /* in bpf/ */
+	enum clew_probe_set set;
+	bool at_return;
+};
+const struct clew_site_info *clew_site__info(enum clew_site_kind kind);
+
+struct clew_set_info {
+	const char *name;
+	enum clew_runtime_kind runtime;
+	bool on_demand;	  /* waits for clew_live__want() */
+	const char *when; /* it is attached, in words */
+};
+const struct clew_set_info *clew_set__info(enum clew_probe_set set);
 
 struct clew_uprobe_site {
 	enum clew_site_kind kind;
@@ -49,23 +63,8 @@ struct clew_runtime {
 	uint64_t start_time;	  /* of the process, as in /proc/PID/stat */
 	uint64_t dev, ino;	  /* of the program's file */
 
-	/* Go */
-	uint32_t go_goid_off;	 /* runtime.g.goid */
-	uint32_t go_req_ctx_off; /* net/http.Request.ctx */
-	uint32_t go_pc_conn_off; /* net/http.persistConn.conn */
-	uint32_t go_pc_tls_off;	 /* net/http.persistConn.tlsState; non-nil: conn is a *tls.Conn */
-	uint32_t go_sysfd_off;	 /* net.netFD -> pfd.Sysfd */
-	uint64_t go_tls_itab;	 /* run-time address of the itab *tls.Conn,net.Conn */
-	bool go_regabi;
-
-	/* Python */
-	int32_t py_key;		  /* pthread key of the thread state */
-	uint32_t py_specific_off; /* struct pthread -> specific, from FS */
-	uint32_t py_ctx_off;	  /* PyThreadState.context */
-	uint32_t py_task_ctx_off; /* Task.task_context */
-	uint8_t py_minor;
-	bool uses_uvloop;
-	bool pending; /* something that may still be loaded is missing: refresh later */
+	struct clew_proc entry; /* what the kernel side is told */
+	bool pending;		/* something that may still be loaded is missing: refresh later */
 
 	uint32_t nr_sites;
 	struct clew_uprobe_site sites[CLEW_SITES_MAX];

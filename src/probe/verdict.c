@@ -256,35 +256,6 @@ void clew_verdict__judge(struct clew_runtime_cache *cache, const struct clew_con
 
 /* ---- words --------------------------------------------------------------------------------- */
 
-static const struct site_words {
-	const char *name, *when;
-} sites[CLEW_SITE_MAX] = {
-	[CLEW_SITE_NONE] = {"?", "never"},
-	[CLEW_SITE_GO_SERVE] = {"http.Handler.ServeHTTP", "with its first outgoing request"},
-	[CLEW_SITE_GO_ROUNDTRIP] = {"http.persistConn.roundTrip",
-				    "with its first outgoing request"},
-	[CLEW_SITE_PY_TASK_INIT] = {"asyncio.Task.__init__", "at once"},
-	[CLEW_SITE_PY_COPY] = {"PyContext_CopyCurrent",
-			       "when a thread calls out in a context that is not known"},
-	[CLEW_SITE_NGX_SENDFILE] = {"ngx_linux_sendfile_chain", "never: its links need no probe"},
-	[CLEW_SITE_NGX_WRITEV] = {"ngx_writev_chain", "never: its links need no probe"},
-	[CLEW_SITE_NGX_UNIX_SEND] = {"ngx_unix_send", "never: its links need no probe"},
-};
-
-const char *clew_verdict__site_name(enum clew_site_kind kind)
-{
-	return (unsigned int)kind < CLEW_SITE_MAX ? sites[kind].name : "?";
-}
-
-const char *clew_verdict__site_when(const struct clew_runtime *rt, enum clew_site_kind kind)
-{
-	if (kind == CLEW_SITE_PY_TASK_INIT && rt->uses_uvloop)
-		return "never: uvloop makes every Task in one context";
-	if ((kind == CLEW_SITE_GO_SERVE || kind == CLEW_SITE_GO_ROUNDTRIP) && !rt->go_regabi)
-		return "never: this Go passes arguments on the stack";
-	return (unsigned int)kind < CLEW_SITE_MAX ? sites[kind].when : "never";
-}
-
 static const struct {
 	const char *name, *cost;
 } insns[] = {

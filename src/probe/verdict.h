@@ -45,9 +45,7 @@ struct clew_verdict {
 void clew_verdict__judge(struct clew_runtime_cache *cache, const struct clew_config *cfg,
 			 const struct clew_select_match *by, struct clew_verdict *ret);
 
-/* What a probe proves, when it is put in, and what a hit costs. Never NULL. */
-const char *clew_verdict__site_name(enum clew_site_kind kind);
-const char *clew_verdict__site_when(const struct clew_runtime *rt, enum clew_site_kind kind);
+/* What a hit of a probe costs. Never NULL. */
 const char *clew_verdict__insn_name(enum clew_insn_class insn);
 const char *clew_verdict__insn_cost(enum clew_insn_class insn);
 

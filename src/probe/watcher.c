@@ -22,6 +22,7 @@
 
 #include <clew/bpf.h>
 #include "base/log.h"
+#include "probe/probes.h"
 #include "probe/procfs.h"
 #include "probe/resource.h"
 #include "probe/runtime.h"
@@ -40,22 +41,23 @@ enum job_kind { JOB_LOOK, JOB_MATCH, JOB_EXIT, JOB_WANT };
 struct job {
 	enum job_kind kind;
 	uint32_t pid;
-	enum clew_want want;
+	enum clew_probe_set set;
 };
 
 struct proc {
 	uint32_t pid;
-	uint32_t wants; /* bit set of enum clew_want that are attached or refused */
 	struct clew_runtime rt;
-	struct bpf_link *links[CLEW_SITES_MAX];
-	uint32_t nr_links;
-	uint64_t attached; /* bit set of enum clew_site_kind */
+	struct clew_probes probes;
 	UT_hash_handle hh;
 };
 
 struct info {
 	struct info *next;
-	struct clew_proc_info rec;
+	union {
+		struct clew_event h;
+		struct clew_proc_info proc;
+		struct clew_probes_event probes;
+	};
 };
 
 struct clew_watcher {
@@ -110,9 +112,9 @@ void clew_watcher__event(struct clew_watcher *w, const struct clew_event *ev)
 		push(w, (struct job){JOB_EXIT, ev->pid, 0});
 }
 
-void clew_watcher__want(struct clew_watcher *w, uint32_t pid, enum clew_want want)
+void clew_watcher__want(struct clew_watcher *w, uint32_t pid, enum clew_probe_set set)
 {
-	push(w, (struct job){JOB_WANT, pid, want});
+	push(w, (struct job){JOB_WANT, pid, set});
 }
 
 void clew_watcher__take(struct clew_watcher *w, clew_event_fn fn, void *arg)
@@ -128,34 +130,24 @@ void clew_watcher__take(struct clew_watcher *w, clew_event_fn fn, void *arg)
 	while (list) {
 		struct info *next = list->next;
 
-		fn(arg, &list->rec.h);
+		fn(arg, &list->h);
 		free(list);
 		list = next;
 	}
 }
 
-static void publish(struct clew_watcher *w, const struct proc *p)
+/* Takes `info`. */
+static void publish(struct clew_watcher *w, struct info *info, uint8_t type, size_t size,
+		    uint32_t pid)
 {
-	struct info *info = calloc(1, sizeof(*info) + INFO_TEXT);
 	struct timespec ts;
-	int len;
 
-	if (!info)
-		return;
-	len = clew_resource_text__build(p->pid, w->cfg, &p->rt, info->rec.text, INFO_TEXT);
-	if (len < 0) {
-		free(info);
-		return;
-	}
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	info->rec.h.version = CLEW_EVENT_VERSION;
-	info->rec.h.type = CLEW_EV_PROC_INFO;
-	info->rec.h.size = (uint16_t)(sizeof(info->rec) + (size_t)len);
-	info->rec.h.pid = p->pid;
-	info->rec.h.ts = (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
-	info->rec.start_time = p->rt.start_time;
-	info->rec.runtime = p->rt.kind;
-	info->rec.text_len = (uint16_t)len;
+	info->h.version = CLEW_EVENT_VERSION;
+	info->h.type = type;
+	info->h.size = (uint16_t)size;
+	info->h.pid = pid;
+	info->h.ts = (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
 	pthread_mutex_lock(&w->lock);
 	if (w->nr_info < INFO_MAX) {
 		*w->last = info;
@@ -167,12 +159,39 @@ static void publish(struct clew_watcher *w, const struct proc *p)
 	free(info);
 }
 
+static void publish_proc(struct clew_watcher *w, const struct proc *p)
+{
+	struct info *info = calloc(1, sizeof(*info) + INFO_TEXT);
+	int len;
+
+	if (!info)
+		return;
+	len = clew_resource_text__build(p->pid, w->cfg, &p->rt, info->proc.text, INFO_TEXT);
+	if (len < 0) {
+		free(info);
+		return;
+	}
+	info->proc.start_time = p->rt.start_time;
+	info->proc.runtime = p->rt.kind;
+	info->proc.text_len = (uint16_t)len;
+	publish(w, info, CLEW_EV_PROC_INFO, sizeof(info->proc) + (size_t)len, p->pid);
+}
+
+static void publish_probes(struct clew_watcher *w, const struct proc *p, uint64_t sets)
+{
+	struct info *info = calloc(1, sizeof(*info));
+
+	if (!info)
+		return;
+	info->probes.sets = sets;
+	publish(w, info, CLEW_EV_PROBES, sizeof(info->probes), p->pid);
+}
+
 /* ---- processes ------------------------------------------------------------------------- */
 
 static void forget(struct clew_watcher *w, struct proc *p)
 {
-	for (uint32_t i = 0; i < p->nr_links; i++)
-		bpf_link__destroy(p->links[i]);
+	clew_probes__detach_all(&p->probes);
 	HASH_DEL(w->procs, p);
 	__atomic_store_n(&w->nr_procs, HASH_COUNT(w->procs), __ATOMIC_RELAXED);
 	free(p);
@@ -192,50 +211,6 @@ static bool alive(uint32_t pid, const struct clew_runtime *rt)
 
 	return !clew_procfs__stat(pid, &st) && st.start_time == rt->start_time && st.state != 'Z' &&
 	       st.state != 'X';
-}
-
-/* What the kernel side is told about the process. */
-static void kernel_entry(const struct clew_runtime *rt, struct clew_proc *ret)
-{
-	memset(ret, 0, sizeof(*ret));
-	ret->runtime = rt->kind;
-	if (rt->kind == CLEW_RT_UNKNOWN || rt->kind == CLEW_RT_PYTHON)
-		ret->flags = CLEW_PROC_THREADS;
-	if (rt->kind == CLEW_RT_GO) {
-		ret->go_goid = (uint16_t)rt->go_goid_off;
-		ret->go_req_ctx = (uint16_t)rt->go_req_ctx_off;
-		ret->go_pc_conn = (uint16_t)rt->go_pc_conn_off;
-		ret->go_itab_tls = rt->go_tls_itab;
-	}
-	if (rt->kind == CLEW_RT_PYTHON && rt->py_key >= 0) {
-		ret->py_ctx = (uint16_t)rt->py_ctx_off;
-		ret->py_specific = rt->py_specific_off;
-		ret->py_key = (uint32_t)rt->py_key;
-		/* uvloop runs all callbacks in one context: a Task made there proves nothing yet */
-		ret->py_task_ctx = rt->uses_uvloop ? 0 : (uint16_t)rt->py_task_ctx_off;
-	}
-}
-
-static void attach_site(struct clew_watcher *w, struct proc *p, enum clew_site_kind kind)
-{
-	for (uint32_t i = 0; i < p->rt.nr_sites; i++) {
-		const struct clew_uprobe_site *site = &p->rt.sites[i];
-		int err;
-
-		if (site->kind != kind || p->nr_links == CLEW_SITES_MAX ||
-		    p->attached & (1ULL << kind))
-			continue;
-		err = clew_programs__uprobe(w->programs, p->pid, site, &p->links[p->nr_links]);
-		if (err) {
-			clew_log(CLEW_LOG_WARN,
-				 "cannot attach to pid %u, %s at file offset %#llx: %s: links that "
-				 "this probe proves will be unknown",
-				 p->pid, site->path, (unsigned long long)site->off, strerror(-err));
-			continue;
-		}
-		p->nr_links++;
-		p->attached |= 1ULL << kind;
-	}
 }
 
 /* ---- does it call out already? ----------------------------------------------------------- */
@@ -300,32 +275,24 @@ static bool calls_out(uint32_t pid)
 	return out;
 }
 
-static void attach_wants(struct clew_watcher *w, struct proc *p)
+static void attach(struct clew_watcher *w, struct proc *p)
 {
-	if (p->rt.kind == CLEW_RT_PYTHON && !p->rt.uses_uvloop)
-		attach_site(w, p, CLEW_SITE_PY_TASK_INIT);
-	if (p->rt.kind == CLEW_RT_PYTHON && p->wants & (1U << CLEW_WANT_PY_COPY))
-		attach_site(w, p, CLEW_SITE_PY_COPY);
-	/* roundTrip is hit by calls out only; ServeHTTP by every request, so it waits for one */
-	if (p->rt.kind == CLEW_RT_GO && p->rt.go_regabi)
-		attach_site(w, p, CLEW_SITE_GO_ROUNDTRIP);
-	if (p->rt.kind == CLEW_RT_GO && p->rt.go_regabi && p->wants & (1U << CLEW_WANT_GO_CLIENT))
-		attach_site(w, p, CLEW_SITE_GO_SERVE);
+	if (clew_probes__attach(&p->probes, w->programs, p->pid, &p->rt))
+		publish_probes(w, p, p->probes.attached);
 }
 
 static int look(struct clew_watcher *w, uint32_t pid)
 {
 	struct proc *p = find(w, pid);
 	struct clew_runtime rt;
-	struct clew_proc entry;
-	uint32_t wants = 0;
+	uint64_t wanted = 0;
 	int err;
 
 	err = clew_runtime__discover(w->cache, pid, &rt);
 	if (p) {
 		if (!err && p->rt.start_time == rt.start_time && p->rt.ino == rt.ino &&
 		    p->rt.dev == rt.dev)
-			wants = p->wants;
+			wanted = p->probes.wanted;
 		forget(w, p); /* another program or another process */
 	}
 	if (err)
@@ -335,13 +302,12 @@ static int look(struct clew_watcher *w, uint32_t pid)
 		return -ENOMEM;
 	p->pid = pid;
 	p->rt = rt;
-	p->wants = wants;
+	p->probes.wanted = wanted;
 	if (rt.kind == CLEW_RT_GO && calls_out(pid))
-		p->wants |= 1U << CLEW_WANT_GO_CLIENT;
-	kernel_entry(&rt, &entry);
-	if (entry.flags & CLEW_PROC_THREADS)
+		p->probes.wanted |= 1ULL << CLEW_SET_GO_SERVE;
+	if (rt.entry.flags & CLEW_PROC_THREADS)
 		clew_programs__need_turns(w->programs);
-	err = clew_programs__set_proc(w->programs, pid, &entry);
+	err = clew_programs__set_proc(w->programs, pid, &rt.entry);
 	if (err) {
 		clew_log(CLEW_LOG_WARN,
 			 "pid %u is not traced: the process table is full "
@@ -357,8 +323,8 @@ static int look(struct clew_watcher *w, uint32_t pid)
 	}
 	HASH_ADD(hh, w->procs, pid, sizeof(p->pid), p);
 	__atomic_store_n(&w->nr_procs, HASH_COUNT(w->procs), __ATOMIC_RELAXED);
-	attach_wants(w, p);
-	publish(w, p);
+	publish_proc(w, p);
+	attach(w, p);
 	clew_log(CLEW_LOG_DEBUG, "pid %u: %s %s%s%s", pid, rt.name, rt.version,
 		 rt.why[0] ? ": " : "", rt.why);
 	return 0;
@@ -402,14 +368,14 @@ static void select_children(struct clew_watcher *w)
 	}
 }
 
-static void want(struct clew_watcher *w, uint32_t pid, enum clew_want what)
+static void want(struct clew_watcher *w, uint32_t pid, enum clew_probe_set set)
 {
 	struct proc *p = find(w, pid);
 
-	if (!p || p->wants & (1U << what))
+	if (!p || p->probes.wanted & (1ULL << set))
 		return;
-	p->wants |= 1U << what;
-	attach_wants(w, p);
+	p->probes.wanted |= 1ULL << set;
+	attach(w, p);
 }
 
 static void refresh_pending(struct clew_watcher *w)
@@ -418,13 +384,10 @@ static void refresh_pending(struct clew_watcher *w)
 
 	HASH_ITER(hh, w->procs, p, tmp)
 	{
-		struct clew_proc entry;
-
 		if (!p->rt.pending || clew_runtime__refresh(w->cache, p->pid, &p->rt) != 1)
 			continue;
-		kernel_entry(&p->rt, &entry);
-		clew_programs__set_proc(w->programs, p->pid, &entry);
-		attach_wants(w, p);
+		clew_programs__set_proc(w->programs, p->pid, &p->rt.entry);
+		attach(w, p);
 	}
 }
 
@@ -446,7 +409,7 @@ static void run(struct clew_watcher *w, const struct job *job)
 			forget(w, p);
 		break;
 	case JOB_WANT:
-		want(w, job->pid, job->want);
+		want(w, job->pid, job->set);
 		break;
 	}
 }

@@ -14,7 +14,7 @@ int clew_watcher__new(const struct clew_config *cfg, struct clew_programs *progr
 		      struct clew_watcher **ret, char *errbuf, size_t n);
 /* An event from the kernel: a reason to look at a process? Never blocks on the look itself. */
 void clew_watcher__event(struct clew_watcher *w, const struct clew_event *ev);
-void clew_watcher__want(struct clew_watcher *w, uint32_t pid, enum clew_want want);
+void clew_watcher__want(struct clew_watcher *w, uint32_t pid, enum clew_probe_set set);
 /* Hand out the PROC_INFO records that were queued since the last call. */
 void clew_watcher__take(struct clew_watcher *w, clew_event_fn fn, void *arg);
 uint32_t clew_watcher__nr_traced(const struct clew_watcher *w);

@@ -49,11 +49,11 @@ struct fixture {
 	} asked;
 };
 
-static void on_want(void *arg, uint32_t pid, enum clew_want want)
+static void on_want(void *arg, uint32_t pid, enum clew_probe_set set)
 {
 	struct fixture *f = arg;
 
-	(void)want;
+	(void)set;
 	f->asked.wants++;
 	f->asked.pid = pid;
 }

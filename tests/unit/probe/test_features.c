@@ -105,9 +105,16 @@ static void table_is_whole(void **state)
 		for (int k = 0; k < i; k++)
 			assert_string_not_equal(clew_feature__name(i), clew_feature__name(k));
 	}
-	for (int i = 0; i < CLEW_SITE_MAX; i++)
-		assert_non_null(clew_verdict__site_name(i));
-	assert_non_null(clew_verdict__site_name(CLEW_SITE_MAX));
+	for (int i = CLEW_SITE_NONE + 1; i < CLEW_SITE_MAX; i++) {
+		assert_non_null(clew_site__info(i)->name);
+		assert_non_null(clew_site__info(i)->program);
+		assert_in_range(clew_site__info(i)->set, 0, CLEW_SET_MAX - 1);
+	}
+	assert_non_null(clew_site__info(CLEW_SITE_MAX)->name);
+	for (int i = 0; i <= CLEW_SET_MAX; i++) {
+		assert_non_null(clew_set__info(i)->name);
+		assert_non_null(clew_set__info(i)->when);
+	}
 	assert_string_equal(clew_verdict__insn_name(CLEW_INSN_REFUSED), "refused");
 }
 

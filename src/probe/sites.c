@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sites.c - the probes inside processes, as data: which program runs at which place, and which
+ * of them are attached, and given up, together. A new probe is a line here.
+ */
+#include "probe/runtime.h"
+
+static const struct clew_site_info sites[CLEW_SITE_MAX] = {
+	[CLEW_SITE_NONE] = {"?", NULL, CLEW_SET_MAX, false},
+	[CLEW_SITE_GO_SERVE] = {"http.Handler.ServeHTTP", "clew_go_serve", CLEW_SET_GO_SERVE,
+				false},
+	[CLEW_SITE_GO_ROUNDTRIP] = {"http.persistConn.roundTrip", "clew_go_roundtrip",
+				    CLEW_SET_GO_CALL, false},
+	[CLEW_SITE_PY_TASK_INIT] = {"asyncio.Task.__init__", "clew_py_task", CLEW_SET_PY_TASK,
+				    false},
+	[CLEW_SITE_PY_COPY] = {"PyContext_CopyCurrent", "clew_py_copy", CLEW_SET_PY_COPY, true},
+};
+
+static const struct clew_set_info sets[CLEW_SET_MAX + 1] = {
+	[CLEW_SET_GO_CALL] = {"go-call", CLEW_RT_GO, false, "at once"},
+	[CLEW_SET_GO_SERVE] = {"go-serve", CLEW_RT_GO, true, "with its first outgoing request"},
+	[CLEW_SET_PY_TASK] = {"python-task", CLEW_RT_PYTHON, false, "at once"},
+	[CLEW_SET_PY_COPY] = {"python-copy", CLEW_RT_PYTHON, true,
+			      "when a thread calls out in a context that is not known"},
+	[CLEW_SET_MAX] = {"?", CLEW_RT_UNKNOWN, true, "never"},
+};
+
+const struct clew_site_info *clew_site__info(enum clew_site_kind kind)
+{
+	return &sites[(unsigned int)kind < CLEW_SITE_MAX ? kind : CLEW_SITE_NONE];
+}
+
+const struct clew_set_info *clew_set__info(enum clew_probe_set set)
+{
+	return &sets[(unsigned int)set < CLEW_SET_MAX ? set : CLEW_SET_MAX];
+}

@@ -44,7 +44,8 @@ check-e2e: all apps $(B)/tests/e2e/otlp/send_spans
 
 check-truth: all apps
 	$(Q)B=$(B) $(PYTHON3) tests/truth/run.py --json $(B)/truth.json --md $(B)/truth.md \
-		$(if $(T),"$(T)")
+		$(if $(CONC),--conc $(CONC)) $(if $(COUNT),--count $(COUNT)) \
+		$(T)
 
 check-loss: all apps
 	$(Q)B=$(B) LOSS_COUNT=$(or $(LOSS_COUNT),1000000) $(PYTHON3) tests/e2e/run.py test_loss

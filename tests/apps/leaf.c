@@ -9,7 +9,8 @@
  *   chunked  two chunks and a trailer      close    no length, the close ends it
  *   e404     404                           err      500
  *   empty    204                           big      BIG bytes
- *   upgrade  101, then an echo             other    200, "ok PATH\n"
+ *   upgrade  101, then an echo             hang     never
+ *   abort    a reset in place of an answer other    200, "ok PATH\n"
  * A head of any size is read to its end, but only its first bytes are kept.
  */
 #include <arpa/inet.h>
@@ -41,7 +42,7 @@ struct conn {
 	uint64_t due, left;
 	size_t head_len, in_off, in_len, out_off, out_len, big_left, line_len;
 	uint32_t last4;
-	bool too_long, close_after;
+	bool too_long, close_after, abort, hang;
 	char line[32];
 	char head[HEAD_MAX + 1];
 	char in[16384];
@@ -98,7 +99,7 @@ static void drop(struct server *srv, struct conn *c)
 {
 	srv->conn[c->fd] = NULL;
 	close(c->fd);
-	if (c->phase == WAIT)
+	if (c->phase == WAIT && !c->hang)
 		c->fd = -1; /* the heap still points here: freed when it comes up */
 	else
 		free(c);
@@ -140,6 +141,8 @@ static void answer(struct server *srv, struct conn *c)
 		status = "404 Not Found";
 	else if (!strcmp(shape, "err"))
 		status = "500 Internal Server Error";
+	c->abort = !strcmp(shape, "abort");
+	c->hang = !strcmp(shape, "hang");
 	if (!strcmp(shape, "empty")) {
 		n = sprintf(c->out, "HTTP/1.1 204 No Content\r\n\r\n");
 	} else if (!strcmp(shape, "upgrade")) {
@@ -172,7 +175,8 @@ queue:
 	c->out_off = 0;
 	c->due = now_ns() + (uint64_t)(drand48() * srv->max_delay_ms * 1e6);
 	c->phase = WAIT;
-	heap_push(srv, c);
+	if (!c->hang)
+		heap_push(srv, c);
 }
 
 /* The head is complete: how does the body end? (RFC 9112 6.3) */
@@ -314,6 +318,16 @@ static void writable(struct server *srv, struct conn *c)
 	next_request(srv, c);
 }
 
+/* SO_LINGER with no time: the close sends a reset. */
+static void reset(struct server *srv, struct conn *c)
+{
+	struct linger now = {.l_onoff = 1};
+
+	setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	c->phase = HEAD;
+	drop(srv, c);
+}
+
 static void serve_due(struct server *srv)
 {
 	while (srv->nr_heap && srv->heap[0]->due <= now_ns()) {
@@ -321,6 +335,8 @@ static void serve_due(struct server *srv)
 
 		if (c->fd < 0)
 			free(c);
+		else if (c->abort)
+			reset(srv, c);
 		else
 			writable(srv, c);
 	}
@@ -328,7 +344,7 @@ static void serve_due(struct server *srv)
 
 static void welcome(struct server *srv)
 {
-	struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLET};
+	struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET};
 	int fd, one = 1;
 
 	while ((fd = accept4(srv->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
@@ -392,6 +408,8 @@ static void loop(struct server *srv)
 
 			if (evs[i].data.fd == srv->listener)
 				welcome(srv);
+			else if (c && c->phase == WAIT && c->hang && evs[i].events & EPOLLRDHUP)
+				drop(srv, c);
 			else if (c && c->phase == WRITE)
 				writable(srv, c);
 			else if (c)

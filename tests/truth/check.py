@@ -3,7 +3,7 @@
 """Compare clew's spans with the truth.
 
   check.py --spans FILE --records FILE [--pids n=12+13,f=14,...] [--ends l] [--traced nfwgl]
-           [--ledger FILE] [--json OUT] [--min-recall 0.99]
+           [--behind a=b,b=l] [--ledger FILE] [--json OUT] [--min-recall 0.99]
 
 spans: OTLP/JSON lines; records: what the load generator saw, one JSON object a line. The truth is
 tests/truth/shapes.py: which exchanges each request causes, and who causes whom. Every exchange has
@@ -22,7 +22,10 @@ sys.path[:0] = [HERE, os.path.join(HERE, "..", "e2e")]
 import shapes  # noqa: E402
 from harness import otlp  # noqa: E402
 
-NAMES = {"n": "nginx", "f": "fastapi", "w": "flask", "g": "go", "l": "leaf"}
+NAMES = {"n": "nginx", "f": "fastapi", "w": "flask", "g": "go", "l": "leaf",
+         **{c: c for c in shapes.ROW_SERVICES}}
+ORDER = "n" + shapes.ROW_SERVICES + "fwgl"
+ALL = "".join(NAMES)
 RESULTS = ("right", "none", "wrong", "missing")
 EXAMPLES = 8
 
@@ -68,7 +71,7 @@ class Report:
         print(f"{'link':24} {'right':>7} {'none':>7} {'wrong':>7} {'missing':>7} {'recall':>7}",
               file=out)
         for title, rows in (("in", self.inproc), ("to", self.across)):
-            for svc in sorted(rows, key="nfwgl".index):
+            for svc in sorted(rows, key=ORDER.index):
                 c = rows[svc]
                 print(f"{title + ' ' + NAMES[svc]:24} " +
                       " ".join(f"{c[r]:7}" for r in RESULTS) + f" {self.recall(c):7.4f}", file=out)
@@ -251,8 +254,8 @@ def check_durations(report, found, records):
             report.bad("durations off", f"{r['path']}: span {s.ms:.3f} ms, client {client:.3f} ms")
 
 
-def check(spans, records, pids=None, ends=("l",), traced="nfwgl", min_recall=0.99,
-          min_durations=0.99, ignore=("/ready",), min_inproc=None):
+def check(spans, records, pids=None, ends=("l",), traced=ALL, min_recall=0.99,
+          min_durations=0.99, ignore=("/ready",), min_inproc=None, behind=None):
     """Compare; `records` are the load generator's. Returns a Report with its bars filled in."""
     report = Report()
     report.n["failed requests"] = sum("error" in r for r in records)
@@ -261,7 +264,7 @@ def check(spans, records, pids=None, ends=("l",), traced="nfwgl", min_recall=0.9
     roots = []
     for r in good:
         service, shape, i, _ = shapes.of_path(r["path"])
-        roots.append(shapes.tree(service, shape, i, ends))
+        roots.append(shapes.tree(service, shape, i, ends, behind))
         if roots[-1].status != r["status"]:
             report.bad("unexpected answers", f"{r['path']}: {r['status']}")
     by_key, by_id, noise = index(report, spans, ignore)
@@ -318,7 +321,8 @@ def main():
     ap.add_argument("--records", required=True, action="append")
     ap.add_argument("--pids", default="")
     ap.add_argument("--ends", default="l")
-    ap.add_argument("--traced", default="nfwgl")
+    ap.add_argument("--behind", default="")
+    ap.add_argument("--traced", default=ALL)
     ap.add_argument("--ledger")
     ap.add_argument("--json")
     ap.add_argument("--min-recall", type=float, default=0.99)
@@ -328,7 +332,8 @@ def main():
             for k, v in (e.split("=") for e in a.pids.split(",") if e)}
     spans = otlp.read(a.spans)
     records = [r for path in a.records for r in load_records(path)]
-    report = check(spans, records, pids, tuple(a.ends), a.traced, a.min_recall, a.min_durations)
+    report = check(spans, records, pids, tuple(a.ends), a.traced, a.min_recall, a.min_durations,
+                   behind=dict(e.split("=") for e in a.behind.split(",") if e))
     if a.ledger:
         with open(a.ledger) as f:
             check_ledger(report, json.load(f), spans)

@@ -5,8 +5,9 @@ Every request carries its id in its path, and so does every call that it causes:
 /SERVICE/SHAPE/ID[/K]. A path belongs to exactly one exchange, so it names both of its sides: the
 client span in the caller's process and the server span in the service's.
 
-Services: n nginx, f FastAPI, w Flask (WSGI), g Go, l leaf (C). tests/apps/ is written to this
-table, and says so.
+Services: n nginx, f FastAPI, w Flask (WSGI), g Go, l leaf (C), of tests/apps/: CALLS is their
+table. The application of a row (README.md) is a; where it stands more than once in a chain, a, b,
+c ...: they all do what ROW_CALLS says.
 """
 from dataclasses import dataclass, field
 
@@ -32,6 +33,12 @@ CALLS = {
     ("g", "seq"): [("l", "seq", "-0"), ("l", "seq", "-1"), ("l", "seq", "-2")],
     ("g", "fan"): [("l", "fan", "-0"), ("l", "fan", "-1"), ("l", "fan", "-2")],
 }
+ROW_SERVICES = "abcde"
+# shape -> how many calls (1 where it is not named), and shape -> what the service behind is asked
+ROW_CALLS = {"none": 0, "seq": 3, "fan": 4}
+ROW_ASKS = {"err": "err", "timeout": "hang", "abort": "abort", "post": "post"}
+FAILING = ("err", "timeout", "abort")  # a call behind fails, so the answer is a 500
+LATE = ("bg", "after")  # calls go on behind the answer
 STATUS = {"err": {"n": 500, "f": 500}, "e404": {"g": 404}}
 
 
@@ -59,6 +66,11 @@ class Exchange:
 
     @property
     def status(self):
+        """0: no answer."""
+        if self.shape in ("hang", "abort") and self.service not in ROW_SERVICES:
+            return 0
+        if self.shape in FAILING and self.service in ROW_SERVICES + "l":
+            return 500
         return STATUS.get(self.shape, {}).get(self.service, 200)
 
     @property
@@ -73,21 +85,25 @@ class Exchange:
             todo += x.children
 
 
-def calls(service, shape):
+def calls(service, shape, behind):
     if service == "n":
         return [("f", shape, "")]
+    if service in ROW_SERVICES:
+        return [(behind.get(service, "l"), ROW_ASKS.get(shape, "one"), f"-{k}")
+                for k in range(ROW_CALLS.get(shape, 1))]
     return CALLS.get((service, shape), [])
 
 
-def tree(service, shape, i, ends=()):
-    """The exchanges that one request causes. Services in `ends` call nothing in this set-up."""
+def tree(service, shape, i, ends=(), behind=None):
+    """The exchanges that one request causes. Services in `ends` call nothing in this set-up;
+    `behind`: whom a row's service calls, if not l."""
     root = Exchange(i, service, shape, "")
     todo = [root]
     while todo:
         x = todo.pop()
         if x.service in ends:
             continue
-        for callee, what, k in calls(x.service, x.shape):
+        for callee, what, k in calls(x.service, x.shape, behind or {}):
             k = (x.k + k).lstrip("-") if k.startswith("-") else k
             kid = Exchange(i, callee, what, k, x)
             x.children.append(kid)

@@ -25,12 +25,14 @@ static __always_inline __u16 go_chain(const struct clew_proc *p, __u64 req, stru
 	return n;
 }
 
-static __always_inline struct clew_edge *go_edge(struct clew_proc **ret_proc, __u16 kind)
+static __always_inline struct clew_edge *go_edge(struct clew_proc **ret_proc, __u16 kind,
+						 enum clew_probe_set set)
 {
-	struct clew_proc *p =
-		bpf_map_lookup_elem(&procs, &(__u32){bpf_get_current_pid_tgid() >> 32});
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct clew_proc *p = bpf_map_lookup_elem(&procs, &tgid);
 	struct clew_edge *e;
 
+	count_hit(tgid, set);
 	if (!p || p->runtime != CLEW_RT_GO || !p->go_goid)
 		return NULL;
 	e = RESERVE(struct clew_edge);
@@ -59,7 +61,7 @@ SEC("?uprobe")
 int clew_go_serve(struct pt_regs *ctx)
 {
 	struct clew_proc *p;
-	struct clew_edge *e = go_edge(&p, CLEW_EDGE_GO_SERVE);
+	struct clew_edge *e = go_edge(&p, CLEW_EDGE_GO_SERVE, CLEW_SET_GO_SERVE);
 
 	if (!e)
 		return 0;
@@ -77,7 +79,7 @@ SEC("?uprobe")
 int clew_go_roundtrip(struct pt_regs *ctx)
 {
 	struct clew_proc *p;
-	struct clew_edge *e = go_edge(&p, CLEW_EDGE_GO_ROUNDTRIP);
+	struct clew_edge *e = go_edge(&p, CLEW_EDGE_GO_ROUNDTRIP, CLEW_SET_GO_CALL);
 	struct clew_kconn *c;
 	__u64 pc, itab, obj, ino = 0;
 	struct sock *sk;

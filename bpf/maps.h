@@ -55,6 +55,15 @@ struct clew_map_py_tasks {
 	__type(value, __u64);
 };
 
+/* Hits of the probes inside a process; the agent makes the entry when it attaches them. */
+struct clew_map_hits {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 16384);
+	__type(key, __u32);
+	__type(value, struct clew_hits);
+};
+
 struct clew_map_watch_ports {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 256);
@@ -75,6 +84,7 @@ extern struct clew_map_proc_cache proc_cache SEC(".maps");
 extern struct clew_map_conns conns SEC(".maps");
 extern struct clew_map_threads threads SEC(".maps");
 extern struct clew_map_py_tasks py_tasks SEC(".maps");
+extern struct clew_map_hits hits SEC(".maps");
 extern struct clew_map_watch_ports watch_ports SEC(".maps");
 extern struct clew_map_stats stats SEC(".maps");
 

@@ -6,11 +6,12 @@
 #include "lib/conn.bpf.h"
 #include "lib/context.bpf.h"
 
-static __always_inline struct clew_proc *py_proc(__u32 *ret_tgid)
+static __always_inline struct clew_proc *py_proc(__u32 *ret_tgid, enum clew_probe_set set)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct clew_proc *p = bpf_map_lookup_elem(&procs, &tgid);
 
+	count_hit(tgid, set);
 	*ret_tgid = tgid;
 	return p && p->runtime == CLEW_RT_PYTHON && p->py_ctx ? p : NULL;
 }
@@ -26,7 +27,7 @@ int clew_py_task(struct pt_regs *ctx)
 	struct clew_proc *p;
 	__u32 tgid;
 
-	p = py_proc(&tgid);
+	p = py_proc(&tgid, CLEW_SET_PY_TASK);
 	if (!p || !p->py_task_ctx)
 		return 0;
 	th = thread_of((__u32)bpf_get_current_pid_tgid(), true);
@@ -48,7 +49,7 @@ int clew_py_copy(struct pt_regs *ctx)
 	__u32 tgid;
 	__u64 key;
 
-	p = py_proc(&tgid);
+	p = py_proc(&tgid, CLEW_SET_PY_COPY);
 	if (!p || !PT_REGS_RC(ctx))
 		return 0;
 	th = thread_of((__u32)bpf_get_current_pid_tgid(), false);

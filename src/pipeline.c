@@ -329,6 +329,9 @@ void clew_pipeline__metrics(struct clew_pipeline *p)
 	n = add_metric(m, n, "clew.links.conflicts", "{link}",
 		       "Links withheld because evidence disagreed", NULL,
 		       clew_correlate__stats(p->correlate)->conflicts);
+	n = add_metric(m, n, "clew.probes.given_up", "{set}",
+		       "Sets of probes detached because they cost a process too much", NULL,
+		       clew_correlate__stats(p->correlate)->given_up);
 	clew_export__metrics(p->export, m, n);
 }
 

@@ -56,6 +56,15 @@ static __always_inline void count_exact(__u32 stat)
 		__sync_fetch_and_add(v, 1);
 }
 
+/* Every probe inside a process says first that it was hit: the cost governor counts on it. */
+static __always_inline void count_hit(__u32 tgid, enum clew_probe_set set)
+{
+	struct clew_hits *h = bpf_map_lookup_elem(&hits, &tgid);
+
+	if (h)
+		h->n[set]++;
+}
+
 /* A word of the traced process; 0 when it cannot be read. */
 static __always_inline __u64 user_u64(__u64 addr)
 {

@@ -44,6 +44,11 @@ struct clew_proc {
 	};
 };
 
+/* Value of map `hits`, per processor, key: thread group id. */
+struct clew_hits {
+	__u32 n[CLEW_SET_ROOM]; /* by enum clew_probe_set; wraps */
+};
+
 #define CLEW_PROC_SLOTS	 65536
 #define CLEW_SLOT_SHARED 0xffffffff /* several pids, or one that ended: ask `procs` */
 

@@ -96,6 +96,7 @@ struct clew_config {
 		uint32_t max_processes;	       /* 16384 */
 		uint32_t request_bytes;	       /* 4096, copied of a request before it is cut */
 		uint32_t response_bytes;       /* 1024 */
+		uint32_t overhead_limit;       /* 5 % of a process's CPU; 0: none */
 	} capture;
 	struct {
 		uint32_t window_ms;	     /* 2000 */

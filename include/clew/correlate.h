@@ -38,6 +38,7 @@ struct clew_correlate_sink {
 struct clew_correlate_stats {
 	uint64_t links[3];  /* by enum clew_link, of released exchanges */
 	uint64_t conflicts; /* two pieces of evidence named different exchanges */
+	uint64_t given_up;  /* sets of probes that cost a process too much, each time */
 	uint64_t expired;   /* released undecided: the window ended */
 	uint64_t evicted;   /* released early: the window's byte cap */
 	uint64_t withdrawn; /* claims taken back */

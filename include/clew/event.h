@@ -197,6 +197,7 @@ enum clew_probe_set {
 	CLEW_SET_PY_COPY,  /* PyContext_CopyCurrent */
 	CLEW_SET_MAX,
 };
+#define CLEW_SET_ROOM 32 /* no more than these */
 
 /*
  * What discovery found out about h.pid: `text_len` bytes of "key\0value\0" pairs follow, keys
@@ -214,7 +215,8 @@ struct clew_proc_info {
 /* Which sets of probes h.pid has: said after a set was attached, before one is detached. */
 struct clew_probes_event {
 	struct clew_event h;
-	__u64 sets; /* 1 << enum clew_probe_set */
+	__u64 sets;	/* 1 << enum clew_probe_set */
+	__u64 given_up; /* likewise: cost more than capture.overhead_limit, away for a while */
 };
 
 /* Why the kernel side could not tell something. Index of the `stats` per-CPU array. */
@@ -247,8 +249,9 @@ _Static_assert(sizeof(struct clew_edge) == 144, "ABI");
 _Static_assert(sizeof(struct clew_clock) == 32, "ABI");
 _Static_assert(sizeof(struct clew_proc_info) == 40, "ABI");
 _Static_assert(sizeof(struct clew_stats) == 152, "ABI");
-_Static_assert(sizeof(struct clew_probes_event) == 32, "ABI");
+_Static_assert(sizeof(struct clew_probes_event) == 40, "ABI");
 _Static_assert(CLEW_STAT_MAX <= 16, "ABI");
+_Static_assert(CLEW_SET_MAX <= CLEW_SET_ROOM, "ABI");
 _Static_assert(__builtin_offsetof(struct clew_segment, data) == 72, "ABI");
 _Static_assert(__builtin_offsetof(struct clew_segment, tail) == 64, "ABI");
 _Static_assert(__builtin_offsetof(struct clew_edge, chain) == 64, "ABI");

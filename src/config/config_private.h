@@ -54,6 +54,7 @@ enum config_section {
 /* Row flags. */
 #define CONFIG_SEED	0x01 /* also under `distributed_tracing:` */
 #define CONFIG_POW2	0x02
+#define CONFIG_OR_NONE	0x40 /* "none" is 0 */
 #define CONFIG_SELECTOR 0x04 /* selects processes; see config_flags__apply() */
 #define CONFIG_ATTRS	0x08 /* k=v,k2=v2, percent-encoded */
 #define CONFIG_PATH	0x10 /* a file name: kept as it is */

@@ -115,7 +115,10 @@ static void show__value(FILE *out, const struct config_key *key, const void *bas
 		break;
 	case CONFIG_U32:
 	case CONFIG_BYTES:
-		fprintf(out, "%u", *(const uint32_t *)field);
+		if (key->flags & CONFIG_OR_NONE && !*(const uint32_t *)field)
+			fputs("\"none\"", out);
+		else
+			fprintf(out, "%u", *(const uint32_t *)field);
 		break;
 	case CONFIG_DOUBLE:
 		show__double(out, *(const double *)field);

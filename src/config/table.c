@@ -140,6 +140,9 @@ const struct config_key config_keys[] = {
 	 .max = 64 * KIB, .unset = "4KiB", .help = "copied of a request before it is cut"},
 	{CONFIG_CAPTURE, "response_bytes", CONFIG_BYTES, CFG(capture.response_bytes), .min = 128,
 	 .max = 64 * KIB, .unset = "1KiB", .help = "copied of a response before it is cut"},
+	{CONFIG_CAPTURE, "overhead_limit", CONFIG_U32, CFG(capture.overhead_limit), .min = 1,
+	 .max = 1000, .unset = "5", .unit = "percent or `none`", .flags = CONFIG_OR_NONE,
+	 .help = "of a process's CPU, for the probes inside it; above it the dearest are given up"},
 
 	{CONFIG_CORRELATE, "window_ms", CONFIG_U32, CFG(correlate.window_ms), .min = 1,
 	 .max = 600000, .unset = "2000", .unit = "ms",
@@ -295,7 +298,8 @@ const char *config_key__expected(const struct config_key *key, char *buf, size_t
 		snprintf(buf, n, "true or false");
 		break;
 	case CONFIG_U32:
-		snprintf(buf, n, "a whole number from %llu to %llu", min, max);
+		snprintf(buf, n, "a whole number from %llu to %llu%s", min, max,
+			 key->flags & CONFIG_OR_NONE ? ", or none" : "");
 		break;
 	case CONFIG_BYTES:
 		snprintf(buf, n, "%s from %llu to %llu, KiB, MiB or GiB allowed",

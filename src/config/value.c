@@ -60,6 +60,10 @@ static int value__u32(const struct config_key *key, const char *text, uint32_t *
 	uint64_t v;
 	const char *rest = value__digits(text, &v);
 
+	if (key->flags & CONFIG_OR_NONE && !strcasecmp(text, "none")) {
+		*ret = 0;
+		return 0;
+	}
 	for (size_t i = 0; rest && *rest && key->type == CONFIG_BYTES && i < 3; i++) {
 		if (!strcasecmp(rest + strspn(rest, " "), units[i].name)) {
 			v = v > UINT32_MAX ? v : v << units[i].shift;

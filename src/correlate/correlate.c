@@ -343,7 +343,7 @@ static void renew(struct clew_correlate *co, uint32_t pid)
 	proc->owner_off = 0;
 	proc->copy_first = proc->copy_last = 0;
 	proc->start_time = proc->watched_ts = 0;
-	proc->probes = 0;
+	proc->probes = proc->given_up = 0;
 	if (co_thread__find(co, pid, pid))
 		co_map__del(&co->threads, pid, 0);
 }
@@ -372,7 +372,12 @@ static void on_probes(struct clew_correlate *co, const struct clew_probes_event 
 	for (int i = 0; i < CLEW_SET_MAX; i++)
 		if (ev->sets & ~proc->probes & 1ULL << i)
 			proc->probes_ts[i] = ev->h.ts;
+	/* what was learnt may end unheard from now on */
+	if (proc->probes & ~ev->sets)
+		proc->gen = ++co->next_gen;
 	proc->probes = ev->sets;
+	co->stats.given_up += (uint64_t)__builtin_popcountll(ev->given_up & ~proc->given_up);
+	proc->given_up = ev->given_up;
 }
 
 static void on_stats(struct clew_correlate *co, const struct clew_stats *ev)

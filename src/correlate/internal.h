@@ -175,6 +175,7 @@ struct co_proc {
 	uint32_t gen; /* tells two programs under one pid apart in every table */
 	uint64_t start_time;
 	uint64_t watched_ts; /* its calls are seen at the latest since then; 0: unknown */
+	uint64_t given_up;   /* likewise: away for their cost */
 	uint64_t probes;     /* 1 << enum clew_probe_set: attached now */
 	uint64_t probes_ts[CLEW_SET_MAX]; /* of those: since when, ns */
 	uint64_t copy_first, copy_last; /* Python: copies of contexts were reported, ns; 0: never */

@@ -311,9 +311,13 @@ static void claim_context(struct clew_correlate *co, struct co_node *c, struct c
 {
 	const struct clew_feed *req = &c->ex->req;
 	struct co_thread *t = co_thread(co, c->tid, c->pid);
+	struct co_proc *proc = co_proc__find(co, c->pid);
 	struct co_py_ctx *py;
 
 	if (!req->ctx)
+		return;
+	/* addresses of contexts are used again at once: without these edges none is known */
+	if (proc && proc->given_up & 1ULL << CLEW_SET_PY_TASK)
 		return;
 	if (t && (req->seg_flags & CLEW_SEG_LOOP))
 		t->loop = 1;

@@ -129,6 +129,7 @@ int clew_procfs__parse_stat(const char *text, size_t n, struct clew_proc_stat *r
 	st.ppid = (uint32_t)field[4];
 	st.flags = (uint32_t)field[9];
 	st.start_time = field[22];
+	st.cpu = field[14] + field[15];
 	*ret = st;
 	return 0;
 }

@@ -22,6 +22,7 @@ struct clew_proc_stat {
 	uint32_t ppid;
 	uint32_t flags;	     /* the kernel's PF_* */
 	uint64_t start_time; /* clock ticks since boot; with the pid it names a process for good */
+	uint64_t cpu;	     /* clock ticks that all its threads ran, in user and kernel mode */
 };
 
 /* One file mapping. */

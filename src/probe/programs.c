@@ -142,6 +142,7 @@ static void configure(struct clew_programs *pr, const struct clew_config *cfg)
 	bpf_map__set_max_entries(pr->skel->maps.conns, cfg->capture.max_connections);
 	bpf_map__set_max_entries(pr->skel->maps.threads, cfg->capture.max_connections);
 	bpf_map__set_max_entries(pr->skel->maps.procs, cfg->capture.max_processes);
+	bpf_map__set_max_entries(pr->skel->maps.hits, cfg->capture.max_processes);
 }
 
 static struct bpf_program *site_program(const struct clew_programs *pr, enum clew_site_kind kind)
@@ -417,6 +418,33 @@ void clew_programs__stats(struct clew_programs *pr, uint64_t count[CLEW_STAT_MAX
 	}
 	free(percpu);
 	count[CLEW_STAT_MISSED] = missed(pr);
+}
+
+void clew_programs__count_hits(struct clew_programs *pr, uint32_t pid, bool on)
+{
+	struct clew_hits *zero = calloc((size_t)pr->nr_cpus, sizeof(*zero));
+
+	if (zero && on)
+		bpf_map__update_elem(pr->skel->maps.hits, &pid, sizeof(pid), zero,
+				     (size_t)pr->nr_cpus * sizeof(*zero), BPF_ANY);
+	else
+		bpf_map__delete_elem(pr->skel->maps.hits, &pid, sizeof(pid), 0);
+	free(zero);
+}
+
+bool clew_programs__hits(struct clew_programs *pr, uint32_t pid, uint32_t ret[CLEW_SET_MAX])
+{
+	struct clew_hits *percpu = calloc((size_t)pr->nr_cpus, sizeof(*percpu));
+	bool ok;
+
+	memset(ret, 0, CLEW_SET_MAX * sizeof(*ret));
+	ok = percpu && !bpf_map__lookup_elem(pr->skel->maps.hits, &pid, sizeof(pid), percpu,
+					     (size_t)pr->nr_cpus * sizeof(*percpu), 0);
+	for (int cpu = 0; ok && cpu < pr->nr_cpus; cpu++)
+		for (int set = 0; set < CLEW_SET_MAX; set++)
+			ret[set] += percpu[cpu].n[set];
+	free(percpu);
+	return ok;
 }
 
 int clew_programs__uprobe(struct clew_programs *pr, uint32_t pid,

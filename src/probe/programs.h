@@ -37,6 +37,11 @@ int clew_programs__del_proc(struct clew_programs *pr, uint32_t pid);
 void clew_programs__ignore(struct clew_programs *pr, uint64_t sk, uint64_t conn_id);
 void clew_programs__stats(struct clew_programs *pr, uint64_t count[CLEW_STAT_MAX]);
 
+/* Count hits of probes in this process from now on, or not any more. */
+void clew_programs__count_hits(struct clew_programs *pr, uint32_t pid, bool on);
+/* So far, by enum clew_probe_set; wraps. False: not counted. */
+bool clew_programs__hits(struct clew_programs *pr, uint32_t pid, uint32_t ret[CLEW_SET_MAX]);
+
 /* A uprobe in one process only; a process that is not traced never meets it. 0 or -errno. */
 int clew_programs__uprobe(struct clew_programs *pr, uint32_t pid,
 			  const struct clew_uprobe_site *site, struct bpf_link **ret);

@@ -26,6 +26,8 @@ enum clew_site_kind {
 				 *transportRequest */
 	CLEW_SITE_PY_TASK_INIT, /* _asyncio_Task___init__: DI = the Task; entry */
 	CLEW_SITE_PY_COPY,	/* PyContext_CopyCurrent: return value is the copy */
+	CLEW_SITE_CALIBRATE,	/* functions of our own */
+	CLEW_SITE_CALIBRATE_RET,
 	CLEW_SITE_MAX,
 };
 

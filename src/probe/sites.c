@@ -13,6 +13,8 @@ static const struct clew_site_info sites[CLEW_SITE_MAX] = {
 				    CLEW_SET_GO_CALL, false},
 	[CLEW_SITE_PY_TASK_INIT] = {"asyncio.Task.__init__", "clew_py_task", CLEW_SET_PY_TASK,
 				    false},
+	[CLEW_SITE_CALIBRATE] = {"entry", "clew_calibrate", CLEW_SET_MAX, false},
+	[CLEW_SITE_CALIBRATE_RET] = {"return", "clew_calibrate", CLEW_SET_MAX, true},
 	[CLEW_SITE_PY_COPY] = {"PyContext_CopyCurrent", "clew_py_copy", CLEW_SET_PY_COPY, true},
 };
 

@@ -22,6 +22,8 @@
 
 #include <clew/bpf.h>
 #include "base/log.h"
+#include "probe/calibrate.h"
+#include "probe/governor.h"
 #include "probe/probes.h"
 #include "probe/procfs.h"
 #include "probe/resource.h"
@@ -48,6 +50,8 @@ struct proc {
 	uint32_t pid;
 	struct clew_runtime rt;
 	struct clew_probes probes;
+	struct clew_governor governor;
+	bool counted; /* hits of its probes */
 	UT_hash_handle hh;
 };
 
@@ -66,6 +70,8 @@ struct clew_watcher {
 	struct clew_runtime_cache *cache;
 	struct proc *procs;
 	uint32_t nr_procs;
+	struct clew_hit_cost hit_cost;
+	bool calibrated;
 
 	pthread_t thread;
 	bool started, stop;
@@ -177,13 +183,14 @@ static void publish_proc(struct clew_watcher *w, const struct proc *p)
 	publish(w, info, CLEW_EV_PROC_INFO, sizeof(info->proc) + (size_t)len, p->pid);
 }
 
-static void publish_probes(struct clew_watcher *w, const struct proc *p, uint64_t sets)
+static void publish_probes(struct clew_watcher *w, const struct proc *p)
 {
 	struct info *info = calloc(1, sizeof(*info));
 
 	if (!info)
 		return;
-	info->probes.sets = sets;
+	info->probes.sets = p->probes.attached;
+	info->probes.given_up = p->probes.given_up;
 	publish(w, info, CLEW_EV_PROBES, sizeof(info->probes), p->pid);
 }
 
@@ -192,6 +199,8 @@ static void publish_probes(struct clew_watcher *w, const struct proc *p, uint64_
 static void forget(struct clew_watcher *w, struct proc *p)
 {
 	clew_probes__detach_all(&p->probes);
+	if (p->counted)
+		clew_programs__count_hits(w->programs, p->pid, false);
 	HASH_DEL(w->procs, p);
 	__atomic_store_n(&w->nr_procs, HASH_COUNT(w->procs), __ATOMIC_RELAXED);
 	free(p);
@@ -277,8 +286,13 @@ static bool calls_out(uint32_t pid)
 
 static void attach(struct clew_watcher *w, struct proc *p)
 {
-	if (clew_probes__attach(&p->probes, w->programs, p->pid, &p->rt))
-		publish_probes(w, p, p->probes.attached);
+	if (!clew_probes__attach(&p->probes, w->programs, p->pid, &p->rt))
+		return;
+	publish_probes(w, p);
+	if (w->cfg->capture.overhead_limit && !p->counted) {
+		clew_programs__count_hits(w->programs, p->pid, true);
+		p->counted = true;
+	}
 }
 
 static int look(struct clew_watcher *w, uint32_t pid)
@@ -391,6 +405,71 @@ static void refresh_pending(struct clew_watcher *w)
 	}
 }
 
+/* ---- what the probes cost ---------------------------------------------------------------- */
+
+static void give_up(struct clew_watcher *w, struct proc *p, int set, double share)
+{
+	clew_log(CLEW_LOG_WARN,
+		 "pid %u: its probes cost %.0f %% of its CPU (capture.overhead_limit is %u %%): %s "
+		 "is "
+		 "given up for %u s; links that only it proves will be unknown",
+		 p->pid, share * 100, w->cfg->capture.overhead_limit, clew_set__info(set)->name,
+		 p->governor.wait_s[set]);
+	/* said before it is done: nothing may be concluded from what is not heard any more */
+	p->probes.given_up |= 1ULL << set;
+	p->probes.attached &= ~(1ULL << set);
+	publish_probes(w, p);
+	clew_probes__detach(&p->probes, set);
+}
+
+static void govern(struct clew_watcher *w, struct proc *p)
+{
+	static const uint64_t second = 1000000000ULL;
+	struct clew_governor_look look = {.attached = p->probes.attached};
+	struct clew_proc_stat st;
+	struct timespec ts;
+	uint64_t back;
+	double share;
+	int set;
+
+	if (!clew_programs__hits(w->programs, p->pid, look.hits) || clew_procfs__stat(p->pid, &st))
+		return;
+	if (!w->calibrated) {
+		clew_calibrate(w->programs, &w->hit_cost);
+		w->calibrated = true;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	look.now = (uint64_t)ts.tv_sec * second + (uint64_t)ts.tv_nsec;
+	look.cpu = st.cpu * (second / (uint64_t)sysconf(_SC_CLK_TCK));
+	look.limit = w->cfg->capture.overhead_limit / 100.0;
+	for (uint32_t i = 0; i < p->rt.nr_sites; i++) {
+		double ns = clew_hit_cost__of(&w->hit_cost, &p->rt.sites[i]);
+
+		set = clew_site__info(p->rt.sites[i].kind)->set;
+		if (ns > look.hit_ns[set])
+			look.hit_ns[set] = ns;
+	}
+	back = clew_governor__back(&p->governor, look.now);
+	if (back) {
+		p->probes.given_up &= ~back;
+		attach(w, p);
+	}
+	set = clew_governor__look(&p->governor, &look, &share);
+	if (set >= 0)
+		give_up(w, p, set, share);
+}
+
+static void govern_all(struct clew_watcher *w)
+{
+	struct proc *p, *tmp;
+
+	HASH_ITER(hh, w->procs, p, tmp)
+	{
+		if (p->counted)
+			govern(w, p);
+	}
+}
+
 static void run(struct clew_watcher *w, const struct job *job)
 {
 	struct proc *p;
@@ -414,35 +493,52 @@ static void run(struct clew_watcher *w, const struct job *job)
 	}
 }
 
+static void every_second(struct clew_watcher *w)
+{
+	const struct clew_selectors *select = &w->cfg->select;
+
+	refresh_pending(w);
+	govern_all(w);
+	if (select->cgroups.n || select->containers.n || select->nr_ports)
+		clew_select__scan(select, on_match, w);
+}
+
+static bool passed(const struct timespec *when)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec > when->tv_sec ||
+	       (now.tv_sec == when->tv_sec && now.tv_nsec >= when->tv_nsec);
+}
+
 static void *watch(void *arg)
 {
 	struct clew_watcher *w = arg;
-	bool scans =
-		w->cfg->select.cgroups.n || w->cfg->select.containers.n || w->cfg->select.nr_ports;
+	struct timespec next;
 
+	clock_gettime(CLOCK_MONOTONIC, &next);
+	next.tv_sec++;
 	pthread_mutex_lock(&w->lock);
 	while (!w->stop) {
-		struct timespec until;
 		struct job job;
 
-		if (w->nr_jobs) {
+		if (passed(&next)) { /* however many jobs wait */
+			pthread_mutex_unlock(&w->lock);
+			every_second(w);
+			clock_gettime(CLOCK_MONOTONIC, &next);
+			next.tv_sec++;
+			pthread_mutex_lock(&w->lock);
+		} else if (w->nr_jobs) {
 			job = w->jobs[w->head];
 			w->head = (w->head + 1) % JOBS_MAX;
 			w->nr_jobs--;
 			pthread_mutex_unlock(&w->lock);
 			run(w, &job);
 			pthread_mutex_lock(&w->lock);
-			continue;
+		} else {
+			pthread_cond_timedwait(&w->wake, &w->lock, &next);
 		}
-		clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_sec++;
-		if (pthread_cond_timedwait(&w->wake, &w->lock, &until) != ETIMEDOUT)
-			continue;
-		pthread_mutex_unlock(&w->lock);
-		refresh_pending(w);
-		if (scans)
-			clew_select__scan(&w->cfg->select, on_match, w);
-		pthread_mutex_lock(&w->lock);
 	}
 	pthread_mutex_unlock(&w->lock);
 	return NULL;

@@ -108,7 +108,7 @@ static void table_is_whole(void **state)
 	for (int i = CLEW_SITE_NONE + 1; i < CLEW_SITE_MAX; i++) {
 		assert_non_null(clew_site__info(i)->name);
 		assert_non_null(clew_site__info(i)->program);
-		assert_in_range(clew_site__info(i)->set, 0, CLEW_SET_MAX - 1);
+		assert_in_range(clew_site__info(i)->set, 0, CLEW_SET_MAX);
 	}
 	assert_non_null(clew_site__info(CLEW_SITE_MAX)->name);
 	for (int i = 0; i <= CLEW_SET_MAX; i++) {

@@ -149,7 +149,7 @@ static const struct {
 	 "t.yaml:2: distributed_tracing.ledger_path: unknown key; expected one of " TOP_KEYS},
 	{"capture:\n  layer: auto\n  ring: 1\n",
 	 "t.yaml:3: capture.ring: unknown key; expected one of layer, ring_bytes, "
-	 "max_connections, max_processes, request_bytes, response_bytes"},
+	 "max_connections, max_processes, request_bytes, response_bytes, overhead_limit"},
 	{"<<: {a: b}\n", NULL},
 	/* wrong types */
 	{"enabled: yes\n", "t.yaml:1: enabled: \"yes\" is not a boolean; expected true or false"},

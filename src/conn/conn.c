@@ -198,6 +198,9 @@ static void parser_free(struct clew_conns *conns, struct clew_conn *c, uint64_t 
 
 static void conn_close(struct clew_conns *conns, struct clew_conn *c, uint64_t ts)
 {
+	/* It may be noticed late that nobody reads a dead socket any more: it ended when it died */
+	if (c->dying_ts)
+		ts = c->dying_ts > c->last_ts ? c->dying_ts : c->last_ts;
 	parser_free(conns, c, ts);
 	table_remove(conns, c->id);
 	lru_unlink(c);
@@ -451,7 +454,7 @@ void clew_conns__tick(struct clew_conns *conns, uint64_t now)
 	for (c = conns->lru.lru_next; c != &conns->lru; c = next) {
 		next = c->lru_next;
 		if (c->dying_ts && now > c->dying_ts + DYING_NS && now > c->last_ts + DYING_NS)
-			conn_close(conns, c, c->dying_ts);
+			conn_close(conns, c, now);
 		else if (conns->nr_exited && has_exited(conns, c->pid))
 			conn_close(conns, c, now);
 	}

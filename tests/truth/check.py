@@ -34,7 +34,8 @@ class Report:
     def __init__(self):
         self.inproc = defaultdict(Counter)  # by the service that causes
         self.across = defaultdict(Counter)  # by the service that is called
-        self.links = defaultdict(Counter)  # right/wrong by clew.link
+        self.links = defaultdict(Counter)  # right/wrong by where it points and clew.link
+        self.evidence = defaultdict(Counter)  # right/wrong by clew.link.evidence
         self.n = Counter()
         self.examples = defaultdict(list)
         self.bars = []  # (name, figure, bar, ok)
@@ -59,11 +60,18 @@ class Report:
         n = sum(counter.values())
         return counter["right"] / n if n else 1.0
 
+    def judged(self, where, span, verdict):
+        """A link that was claimed: exact and inferred ones are counted apart."""
+        if verdict in ("right", "wrong"):
+            self.links[f"{where} {span.link}"][verdict] += 1
+            self.evidence[str(span.attrs.get("clew.link.evidence"))][verdict] += 1
+
     def to_json(self):
         return {"ok": self.ok, "counts": dict(self.n),
                 "in_process": {NAMES[k]: dict(v) for k, v in self.inproc.items()},
                 "across": {NAMES[k]: dict(v) for k, v in self.across.items()},
-                "links": {str(k): dict(v) for k, v in self.links.items()},
+                "links": {k: dict(v) for k, v in self.links.items()},
+                "evidence": {k: dict(v) for k, v in self.evidence.items()},
                 "examples": dict(self.examples),
                 "bars": [{"name": n, "figure": f, "bar": b, "ok": o} for n, f, b, o in self.bars]}
 
@@ -75,6 +83,10 @@ class Report:
                 c = rows[svc]
                 print(f"{title + ' ' + NAMES[svc]:24} " +
                       " ".join(f"{c[r]:7}" for r in RESULTS) + f" {self.recall(c):7.4f}", file=out)
+        for name, c in sorted({**self.links, **self.evidence}.items()):
+            n = c["right"] + c["wrong"]
+            print(f"{name:24} {c['right']:7} {'':7} {c['wrong']:7} {'':7} precision "
+                  f"{c['right'] / n:.4f}", file=out)
         for name, figure, bar, ok in self.bars:
             print(f"{'ok  ' if ok else 'FAIL'} {name}: {figure} ({bar})", file=out)
             if not ok:
@@ -98,7 +110,7 @@ def index(report, spans, ignore):
             report.bad("span ids given twice", f"{s.span_id} {s.name} {s.path}")
         by_id[s.span_id] = s
         what = shapes.of_path(s.path)
-        if what and what[1] == "noise":
+        if what and what[2] == shapes.NOISE_ID:
             noise.append(s)
         elif what and s.kind in (otlp.SERVER, otlp.CLIENT):
             by_key[s.kind, s.path].append(s)
@@ -161,8 +173,7 @@ def check_links(report, found, roots, traced, by_id):
                 v = judge(client, found.get((otlp.SERVER, x.parent.path)), by_id)
                 report.inproc[x.parent.service][v] += 1
                 whole &= v == "right"
-                if v in ("right", "wrong"):
-                    report.links[client.link][v] += 1
+                report.judged("in process", client, v)
                 if v in ("wrong", "none"):
                     report.bad(f"{v} parents in a process", f"client {x.path} link {client.link}"
                                f" {client.attrs.get('clew.link.evidence', '')}")
@@ -172,8 +183,7 @@ def check_links(report, found, roots, traced, by_id):
                 v = judge(server, client, by_id)
                 report.across[x.service][v] += 1
                 whole &= v == "right"
-                if v in ("right", "wrong"):
-                    report.links[server.link][v] += 1
+                report.judged("across", server, v)
                 if v in ("wrong", "none"):
                     report.bad(f"{v} parents across", f"server {x.path} link {server.link}")
         report.n["requests"] += 1
@@ -193,15 +203,22 @@ def check_traces(report, spans, by_id, noise):
             report.bad("mixed traces", f"{trace}: requests {sorted(have)[:6]}")
     for s in noise:
         report.n["background spans"] += 1
+        report.n["background roots"] += not s.parent
+        if not s.parent:
+            continue
         parent = by_id.get(s.parent)
-        if s.kind == otlp.CLIENT and s.parent:
-            report.bad("background calls with a parent", f"{s.path} link {s.link}")
-        elif s.kind == otlp.SERVER and s.parent and (parent is None or parent.path != s.path):
-            report.bad("background calls with a parent", f"server {s.path} -> {s.parent}")
+        if s.kind == otlp.SERVER:  # joined to the call that it answers, or to nothing
+            fits = parent is not None and parent.path == s.path
+        else:  # a service may call on for a background call; a `noise` call itself is nobody's
+            fits = parent is not None and shapes.of_path(s.path)[1] != "noise" and \
+                (shapes.of_path(parent.path) or (0, 0, 1))[2] == shapes.NOISE_ID
+        if not fits:
+            report.bad("background calls with a parent",
+                       f"kind {s.kind} {s.path} -> {s.parent} link {s.link}")
 
 
 def expected_status(kind, code):
-    return otlp.ERROR if code >= 500 or (code >= 400 and kind == otlp.CLIENT) else otlp.UNSET
+    return otlp.ERROR if not code or code >= 500 or (code >= 400 and kind == otlp.CLIENT) else otlp.UNSET
 
 
 def check_attrs(report, found, roots, pids, answers):
@@ -222,23 +239,35 @@ def check_attrs(report, found, roots, pids, answers):
 
 def check_one(report, x, kind, s, resp, pids):
     where = f"{'server' if kind == otlp.SERVER else 'client'} {x.path}"
-    want = {"method": (s.method, x.method), "status": (s.http_status, x.status),
+    want = {"method": (s.method, x.method), "status": (s.http_status or 0, x.status),
             "request body size": (s.attrs.get("http.request.body.size", 0), x.req_body),
             "span status": (s.status, expected_status(kind, x.status)),
             "error.type": (s.attrs.get("error.type"),
-                           str(x.status) if expected_status(kind, x.status) else None),
+                           str(x.status or "no_response") if expected_status(kind, x.status)
+                           else None),
             "name": (s.name.split(" ")[0], x.method)}
-    if resp is not None:
+    if resp is not None and x.status:
         want["response body size"] = (s.attrs.get("http.response.body.size", 0), resp)
     for what, (got, right) in want.items():
         if got != right:
             report.bad("wrong attributes", f"{where}: {what} {got!r}, not {right!r}")
     if str(x.id) in s.name:
         report.bad("wrong attributes", f"{where}: raw path in the name {s.name!r}")
-    if s.attrs.get("clew.complete") is False:
+    if (s.attrs.get("clew.complete") is False) != (x.status == 0):
         report.bad("incomplete spans", where)
     if pids and s.pid not in pids:
         report.bad("wrong attributes", f"{where}: pid {s.pid}, not of {sorted(pids)}")
+
+
+def check_unanswered(report, found, roots):
+    """What is never answered ends with its connection, and so before whom it was called by."""
+    for x in (x for root in roots for x in root.walk() if x.status == 0):
+        over = found.get((otlp.SERVER, x.parent.path))
+        for kind in (otlp.SERVER, otlp.CLIENT):
+            s = found.get((kind, x.path))
+            if s and over and s.end > over.end + 1_000_000:
+                report.bad("unanswered calls too long", f"kind {kind} {x.path}: {s.ms:.1f} ms, "
+                           f"{(s.end - over.end) / 1e6:.1f} ms behind its caller's answer")
 
 
 def check_durations(report, found, records):
@@ -272,6 +301,7 @@ def check(spans, records, pids=None, ends=("l",), traced=ALL, min_recall=0.99,
     check_links(report, found, roots, traced, by_id)
     check_traces(report, [s for s in spans if s.path not in ignore], by_id, noise)
     check_attrs(report, found, roots, pids or {}, answers)
+    check_unanswered(report, found, roots)
     check_durations(report, found, good)
     set_bars(report, min_recall, min_inproc or {}, min_durations)
     return report
@@ -283,7 +313,7 @@ def set_bars(report, min_recall, min_inproc, min_durations):
                  "span ids given twice", "unexpected spans", "foreign spans",
                  "wrong parents in a process", "wrong parents across", "roots with a parent",
                  "parents that are not there", "mixed traces", "background calls with a parent",
-                 "links without a label", "wrong attributes", "incomplete spans"):
+                 "links without a label", "wrong attributes", "incomplete spans", "unanswered calls too long"):
         report.bar(what, report.n[what], "0", report.n[what] == 0)
     for title, rows in (("recall in", report.inproc), ("recall to", report.across)):
         for svc, c in rows.items():

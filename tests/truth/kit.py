@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a row is made of: `row.py` in a folder of rows/ says what to start and which shapes to ask
 of it; the helpers here build it, start it and what stands behind it. See README.md."""
+import contextlib
 import hashlib
 import importlib.util
 import os
@@ -73,8 +74,9 @@ def family(p):
         pid = todo.pop()
         pids.add(pid)
         for tid in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{tid}/children") as f:
-                todo += [int(c) for c in f.read().split()]
+            with contextlib.suppress(OSError):  # a thread that has ended
+                with open(f"/proc/{pid}/task/{tid}/children") as f:
+                    todo += [int(c) for c in f.read().split()]
     return pids
 
 
@@ -153,16 +155,18 @@ def files_of(sources):
                 yield from (os.path.join(top, n) for n in sorted(names))
 
 
-def beside(row_file, *names):
-    """Paths of files in the row's folder: beside(__file__, "app.c")."""
-    return [os.path.join(os.path.dirname(os.path.abspath(row_file)), n) for n in names]
+def beside(row_file, name):
+    """The path of a file in the row's folder: beside(__file__, "app.c")."""
+    return os.path.join(os.path.dirname(os.path.abspath(row_file)), name)
 
 
-def cc(name, source, *flags):
-    """A C program."""
+def cc(name, source, *headers, flags=()):
+    """A C program of one file and headers beside it."""
     need("gcc")
-    return os.path.join(built(name, [source], ["gcc", "-O2", "-g", "-Wall", "-Wextra", "-Werror",
-                        "-D_GNU_SOURCE", "-o", name, os.path.basename(source), *flags]), name)
+    here, file = os.path.split(source)
+    return os.path.join(built(name, [source, *(os.path.join(here, h) for h in headers)], [
+        "gcc", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", "-pthread", "-o", name,
+        file, *flags]), name)
 
 
 def go(name, source, env=None):

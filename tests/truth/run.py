@@ -13,6 +13,7 @@ recording: see README.md.
 import argparse
 import json
 import os
+import re
 import shutil
 import sys
 
@@ -81,8 +82,8 @@ def cell_of(row, one, conc, report):
 
 def run_cell(row, one, conc, count):
     """One cell of the table; None with a line printed where it cannot run here."""
-    keep = os.path.join(proc.BUILD, "truth", "cells", f"{row.name}"
-                        f"{'-' + one.name.replace(' ', '-') if one.name else ''}-c{conc}")
+    name = re.sub(r"[^a-z0-9]+", "-", f"{row.name} {one.name}".lower()).strip("-")
+    keep = os.path.join(proc.BUILD, "truth", "cells", f"{name}-c{conc}")
     shutil.rmtree(keep, ignore_errors=True)
     try:
         with proc.Env(keep=keep) as env:

@@ -119,8 +119,8 @@ def bpf_ids(kind):
     return {e["id"] for e in json.loads(out)}
 
 
-def command(*args, env=None, timeout=60):
+def command(*args, env=None, timeout=60, binary=None):
     """Run a clew command to its end: (exit code, stdout, stderr)."""
-    p = subprocess.run([CLEW, *map(str, args)], capture_output=True, text=True,
+    p = subprocess.run([binary or CLEW, *map(str, args)], capture_output=True, text=True,
                        env=clean_env(env), timeout=timeout * proc.SCALE)
     return p.returncode, p.stdout, p.stderr

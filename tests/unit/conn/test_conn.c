@@ -420,6 +420,30 @@ static void test_close_held(void **state)
 	assert_int_equal(say(f, CLEW_RECV, OK), CLEW_EDROP_UNKNOWN_CONN);
 }
 
+/* However it is found that a dead socket has no more to say, the exchange ended when it died. */
+static void test_held_ends_when_it_died(void **state)
+{
+	static const uint32_t reasons[] = {CLEW_CLOSE_GONE, CLEW_CLOSE_REUSED, 0};
+	struct fixture *f = *state;
+
+	for (unsigned int i = 0; i < 3; i++) {
+		uint64_t died;
+
+		open_conn(f, 1, CLEW_ROLE_CLIENT);
+		say(f, CLEW_SEND, GET);
+		died = f->ts;
+		close_conn(f, 1, CLEW_CLOSE_HELD);
+		f->ts += SEC;
+		if (reasons[i])
+			close_conn(f, 1, reasons[i]);
+		else
+			clew_conns__drain(f->conns, f->ts);
+		assert_int_equal(f->nr_done, i + 1);
+		assert_in_range(f->done[i].resp_end_ts, died, died + SEC / 2);
+		assert_true(f->done[i].incomplete & CLEW_INC_ABORTED);
+	}
+}
+
 static void test_exit_settles(void **state)
 {
 	struct clew_proc_event gone = event__proc(CLEW_EV_EXIT, PID, 0, 1);
@@ -671,6 +695,7 @@ int main(void)
 		TEST(test_close_local),
 		TEST(test_close_gone_and_reused),
 		TEST(test_close_held),
+		TEST(test_held_ends_when_it_died),
 		TEST(test_exit_settles),
 		TEST(test_many_exits),
 		TEST(test_full_table),

@@ -127,12 +127,22 @@ int clew_sock_state(struct bpf_raw_tracepoint_args *ctx)
 	c = bpf_map_lookup_elem(&conns, &key);
 	if (!c)
 		return 0;
+	if (c->dead) {
+		/* Nothing is said when the process lets go of it: the address is another socket's,
+		 * maybe of a process that is not traced */
+		if (c->announced)
+			conn_emit_close(c->id, CLEW_CLOSE_REUSED);
+		bpf_map_delete_elem(&conns, &key);
+		return 0;
+	}
 	held = state == CLEW_TCP_CLOSE && BPF_CORE_READ(sk, sk_socket);
 	if (c->announced)
 		conn_emit_close(c->id, held			 ? CLEW_CLOSE_HELD
 				       : state == CLEW_TCP_CLOSE ? CLEW_CLOSE_GONE
 								 : CLEW_CLOSE_LOCAL);
-	if (state == CLEW_TCP_CLOSE && !held)
+	if (held)
+		c->dead = 1;
+	else if (state == CLEW_TCP_CLOSE)
 		bpf_map_delete_elem(&conns, &key);
 	return 0;
 }

@@ -84,6 +84,7 @@ struct clew_kconn {
 	__u8 announced; /* CONN_OPEN was emitted */
 	__u8 flips;	/* direction flips while the class is unknown */
 	__u8 from_start;
+	__u8 dead; /* closed, still open in its process: the next change of state is another's */
 };
 
 /* Direction flips without a sign of a known protocol after which a connection is left alone. */

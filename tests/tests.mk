@@ -23,7 +23,7 @@ apps: $(BINS)/load $(BINS)/leaf $(BINS)/gosvc
 # ---- what must be installed ---------------------------------------------------------------------
 .PHONY: deps deps-build deps-demo
 deps:
-	$(Q)tools/deps.sh build demo test
+	$(Q)tools/deps.sh build demo test truth
 deps-build:
 	$(Q)tools/deps.sh build
 deps-demo:

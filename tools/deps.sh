@@ -3,7 +3,8 @@
 #
 # deps.sh - install what is missing on Debian 12 or 13, and nothing else.
 #
-# Usage: tools/deps.sh [-n] [build] [demo] [test]     default: all three; -n only says what is missing
+# Usage: tools/deps.sh [-n] [build] [demo] [test] [truth]     default: all; -n only says what is missing
+# truth: runtimes of rows of the truth table that `make test` does not run
 #
 # When everything is there it asks dpkg once and ends. Debian 12's own libbpf is too old (1.1): the
 # suite bookworm-backports is added, from the mirror that this machine already uses for bookworm.
@@ -18,6 +19,7 @@ DEMO="nginx-light python3 python3-fastapi python3-uvicorn python3-httpx python3-
 	python3-requests golang-go"
 TEST="libcmocka-dev clang-format-19 clang-tidy-19 libclang-rt-19-dev wrk redis-server redis-tools
 	curl openssl nodejs qemu-system-x86 busybox-static cpio procps"
+TRUTH="ruby puma php-fpm php-curl haproxy"
 
 say() { printf 'deps: %s\n' "$*"; }
 die() {
@@ -30,16 +32,17 @@ groups=""
 for arg in "$@"; do
 	case "$arg" in
 	-n) only_say=1 ;;
-	build | demo | test) groups="$groups $arg" ;;
-	*) die "$arg: not a group; use build, demo or test" ;;
+	build | demo | test | truth) groups="$groups $arg" ;;
+	*) die "$arg: not a group; use build, demo, test or truth" ;;
 	esac
 done
 want=""
-for group in ${groups:-build demo test}; do
+for group in ${groups:-build demo test truth}; do
 	case "$group" in
 	build) want="$want $BUILD" ;;
 	demo) want="$want $DEMO" ;;
 	test) want="$want $TEST" ;;
+	truth) want="$want $TRUTH" ;;
 	esac
 done
 

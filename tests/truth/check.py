@@ -22,9 +22,9 @@ sys.path[:0] = [HERE, os.path.join(HERE, "..", "e2e")]
 import shapes  # noqa: E402
 from harness import otlp  # noqa: E402
 
-NAMES = {"n": "nginx", "f": "fastapi", "w": "flask", "g": "go", "l": "leaf",
+NAMES = {"n": "nginx", "p": "haproxy", "f": "fastapi", "w": "flask", "g": "go", "l": "leaf",
          **{c: c for c in shapes.ROW_SERVICES}}
-ORDER = "n" + shapes.ROW_SERVICES + "fwgl"
+ORDER = "np" + shapes.ROW_SERVICES + "fwgl"
 ALL = "".join(NAMES)
 RESULTS = ("right", "none", "wrong", "missing")
 EXAMPLES = 8

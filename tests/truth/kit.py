@@ -2,6 +2,7 @@
 """What a row is made of: `row.py` in a folder of rows/ says what to start and which shapes to ask
 of it; the helpers here build it, start it and what stands behind it. See README.md."""
 import contextlib
+import glob
 import hashlib
 import importlib.util
 import os
@@ -42,7 +43,8 @@ class Row:
 
 @dataclass
 class Started:
-    """front: the process that is asked (.port); pids: {service letter: pids to trace}; ends:
+    """front: the process that is asked (.port); pids: {service letter: pids to trace, their
+    descendants are found after the warm-up}; ends:
     letters that call nothing; behind: {letter: the letter that it calls}."""
     front: proc.Proc
     pids: dict
@@ -67,15 +69,15 @@ def find():
 
 # ---- starting ------------------------------------------------------------------------------------
 
-def family(p):
-    """A process and all its descendants."""
-    todo, pids = [p.pid], set()
+def family(*roots):
+    """Processes (Proc or pid) and all their descendants."""
+    todo, pids = [getattr(p, "pid", p) for p in roots], set()
     while todo:
         pid = todo.pop()
         pids.add(pid)
-        for tid in os.listdir(f"/proc/{pid}/task"):
+        for path in glob.glob(f"/proc/{pid}/task/*/children"):
             with contextlib.suppress(OSError):  # a thread that has ended
-                with open(f"/proc/{pid}/task/{tid}/children") as f:
+                with open(path) as f:
                     todo += [int(c) for c in f.read().split()]
     return pids
 
@@ -98,10 +100,9 @@ def chain(env, start_one, letters="a"):
     pids["l"], url = {p.pid}, p.url + "/l"
     for letter in reversed(letters):
         p = start_one(url)
-        pids[letter], behind[letter] = p, last
+        pids[letter], behind[letter] = {p.pid}, last
         last, url = letter, f"http://127.0.0.1:{p.port}/{letter}"
-    return Started(p, {k: v if isinstance(v, set) else family(v) for k, v in pids.items()},
-                   ("l",), behind)
+    return Started(p, pids, ("l",), behind)
 
 
 # ---- building, cached in $B/truth/NAME ------------------------------------------------------------

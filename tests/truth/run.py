@@ -44,6 +44,7 @@ def measure(env, row, one, conc, count):
     got = row.start(env, one)
     prefix = "/" + row.service
     apps.load(env, got.front.port, conc=conc, count=conc * 2, prefix=prefix, shapes=one.shapes)
+    got.pids = {letter: kit.family(*who) for letter, who in got.pids.items()}
     clew = Clew(env, *(a for who in got.pids.values() for p in sorted(who) for a in ("--pid", p)),
                 "--record", env.path("recording.clew"))
     run = apps.load(env, got.front.port, conc=conc, count=count, prefix=prefix, shapes=one.shapes)

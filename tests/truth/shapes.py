@@ -5,7 +5,7 @@ Every request carries its id in its path, and so does every call that it causes:
 /SERVICE/SHAPE/ID[/K]. A path belongs to exactly one exchange, so it names both of its sides: the
 client span in the caller's process and the server span in the service's.
 
-Services: n nginx, f FastAPI, w Flask (WSGI), g Go, l leaf (C), of tests/apps/: CALLS is their
+Services: n nginx, p HAProxy, f FastAPI, w Flask (WSGI), g Go, l leaf (C), of tests/apps/: CALLS is their
 table. The application of a row (README.md) is a; where it stands more than once in a chain, a, b,
 c ...: they all do what ROW_CALLS says.
 """
@@ -15,6 +15,8 @@ NOISE_ID = 0  # calls that no request causes
 
 # (service, shape) -> calls (service, shape, k); a k of "-0" is appended to the caller's own.
 CALLS = {
+    ("n", "auth"): [("f", "one", "0"), ("f", "one", "1")],
+    ("n", "mirror"): [("f", "one", "0"), ("f", "one", "1")],
     ("f", "one"): [("g", "one", "0")],
     ("f", "seq"): [("w", "one", "0"), ("g", "one", "1"), ("w", "one", "2")],
     ("f", "gather"): [("w", "one", "0"), ("g", "one", "1"), ("g", "one", "2")],
@@ -33,12 +35,13 @@ CALLS = {
     ("g", "seq"): [("l", "seq", "-0"), ("l", "seq", "-1"), ("l", "seq", "-2")],
     ("g", "fan"): [("l", "fan", "-0"), ("l", "fan", "-1"), ("l", "fan", "-2")],
 }
+PROXIES = {"n": "f", "p": "l"}  # what they pass on keeps its path but for the service
 ROW_SERVICES = "abcde"
 # shape -> how many calls (1 where it is not named), and shape -> what the service behind is asked
 ROW_CALLS = {"none": 0, "seq": 3, "fan": 4}
 ROW_ASKS = {"err": "err", "timeout": "hang", "abort": "abort", "post": "post"}
 FAILING = ("err", "timeout", "abort")  # a call behind fails, so the answer is a 500
-LATE = ("bg", "after")  # calls go on behind the answer
+LATE = ("bg", "after", "mirror")  # calls go on behind the answer
 STATUS = {"err": {"n": 500, "f": 500}, "e404": {"g": 404}}
 
 
@@ -86,8 +89,8 @@ class Exchange:
 
 
 def calls(service, shape, behind):
-    if service == "n":
-        return [("f", shape, "")]
+    if service in PROXIES and (service, shape) not in CALLS:
+        return [(PROXIES[service], shape, "")]
     if service in ROW_SERVICES:
         return [(behind.get(service, "l"), ROW_ASKS.get(shape, "one"), f"-{k}")
                 for k in range(ROW_CALLS.get(shape, 1))]

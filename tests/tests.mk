@@ -89,6 +89,12 @@ $(B)/fuzz_%: tests/fuzz/fuzz_%.c $(B)/libclew.a
 	$(Q)$(CC) $(filter-out -Wmissing-prototypes,$(CFLAGS_ALL)) $(CPPFLAGS_ALL) \
 		-fsanitize=fuzzer -o $@ $< $(B)/libclew.a $(LIBS)
 
+# bpf/lib as an ordinary program: tests/native stands in for the kernel and libbpf's headers.
+NATIVE_BPF = -Itests/native -Ibpf -Ivmlinux
+$(B)/fuzz_bpf: private CPPFLAGS += $(NATIVE_BPF)
+$(B)/fuzz_bpf: $(BPF_HDR) $(wildcard tests/native/*.h tests/native/bpf/*.h)
+$(B)/tests/unit/bpf/%: private CPPFLAGS += $(NATIVE_BPF)
+
 fuzz: fuzz-build
 	$(Q)$(PYTHON3) tests/fuzz/run.py --seconds $(FUZZ_SECONDS) --build $(B)/fuzz $(FUZZ_SEL)
 fuzz-short:

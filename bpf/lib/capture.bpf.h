@@ -277,9 +277,11 @@ static __always_inline bool is_first_read(const struct clew_kconn *c, const stru
 
 /*
  * The class of a connection by what starts at this flip. Returns false when the call is of no
- * interest. A connection met in its middle may be inside a body: it gets a few flips.
+ * interest. A connection met in its middle may be inside a body: it gets a few flips, as does one
+ * whose first bytes could not be `seen` (sendfile, many buffers, a page that is not present).
  */
-static __always_inline bool conn_classify(struct clew_kconn *c, enum sign sign, bool flip)
+static __always_inline bool conn_classify(struct clew_kconn *c, enum sign sign, bool flip,
+					  bool seen)
 {
 	if (c->class == CLEW_CLASS_HTTP)
 		return true;
@@ -289,7 +291,7 @@ static __always_inline bool conn_classify(struct clew_kconn *c, enum sign sign, 
 	}
 	if (flip)
 		c->flips++;
-	if (c->from_start || c->flips >= CLEW_FLIPS_MAX) {
+	if ((seen && c->from_start) || c->flips >= CLEW_FLIPS_MAX) {
 		c->class = CLEW_CLASS_IGNORED;
 		count(CLEW_STAT_SKIP_PROTOCOL);
 	}
@@ -314,19 +316,25 @@ static __always_inline bool capture_flip(struct clew_kconn *c, const struct io *
 					 enum sign *ret_sign)
 {
 	enum sign sign = SIGN_NONE;
+	bool seen = false;
 	__u64 w = 0;
 
 	if (c->class == CLEW_CLASS_HTTP && c->role) { /* known: no need to look */
 		sign = (io->dir == CLEW_RECV) == (c->role == CLEW_ROLE_SERVER) ? SIGN_REQUEST
 									       : SIGN_RESPONSE;
 	} else if (io->base && io->len) {
-		bpf_probe_read_user(&w, sizeof(w), (void *)io->base);
-		sign = classify(w, io->len);
+		/* less than eight bytes may be all there is before a page that is not present */
+		seen = !bpf_probe_read_user(&w, sizeof(w), (void *)io->base) ||
+		       !bpf_probe_read_user(&w, sizeof(__u32), (void *)io->base);
+		if (seen)
+			sign = classify(w, io->len);
+		else
+			count(CLEW_STAT_COPY_FAILED);
 	}
 	if (!io->ret && c->class != CLEW_CLASS_HTTP)
 		return false;
 	c->last_dir = io->dir;
-	if (!conn_classify(c, sign, flip))
+	if (!conn_classify(c, sign, flip, seen))
 		return false;
 	c->budget = sign == SIGN_RESPONSE ? config.response_budget : config.request_budget;
 	if (!c->role && sign != SIGN_NONE)
@@ -395,7 +403,7 @@ static __always_inline int capture(const struct clew_proc *p, struct work *w)
 #endif
 	cut_set(w, c);
 	segment_emit(w);
-	c->budget -= cut->n;
+	c->budget = cut->budget - cut->n; /* two threads may send at once: never below 0 */
 	return 0;
 }
 

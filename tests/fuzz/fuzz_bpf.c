@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fuzz_bpf.c - the capture core of bpf/lib as an ordinary program (tests/native): calls of any
+ * layout on one connection, on four shapes of the kernel's iterator.
+ *
+ * The first byte says what kind of connection, then every step is one call: what it does, how
+ * many buffers, their sizes, and their bytes (a text of the list or the input's). Checked, beside
+ * what the sanitizers see: a segment says the true position, length and bytes of the call, its
+ * tail are its last bytes, no more is copied than the budget of a change of direction, and a
+ * connection that speaks HTTP gets one segment for every call.
+ */
+#include "kernel.h"
+
+#include <clew/proto.h>
+
+#define CALL_MAX 20000
+
+int LLVMFuzzerTestOneInput(const __u8 *p, size_t n);
+
+static const char *const texts[] = {
+	"GET / HTTP/1.1\r\nHost: h\r\n\r\n",
+	"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+	"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+	"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+	"0\r\n\r\n",
+	"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+	"M-SEARCH * HTTP/1.1\r\n\r\n",
+	"\x16\x03\x01",
+};
+
+struct world {
+	struct native_sock sock;
+	const __u8 *p;
+	size_t n;
+	__u32 pos[2]; /* of the next byte, by direction */
+	__u64 copied; /* since the direction changed */
+	int last_dir;
+	bool unix_socket;
+};
+
+static __u8 next(struct world *w)
+{
+	if (!w->n)
+		return 0;
+	w->n--;
+	return *w->p++;
+}
+
+/* `len` bytes: a text, then the input's own, then a pattern that tells positions apart. */
+static void fill(struct world *w, __u8 *to, __u32 len, __u8 what)
+{
+	const char *text = what & 8 ? texts[what & 7] : "";
+	__u32 at = (__u32)strlen(text), i;
+
+	if (at > len)
+		at = len;
+	memcpy(to, text, at);
+	for (i = at; i < len && !(what & 16) && w->n; i++)
+		to[i] = next(w);
+	for (; i < len; i++)
+		to[i] = (__u8)(i * 31 + (i >> 8) * 7 + w->pos[0]);
+}
+
+static void check_segment(struct world *w, const struct native_call *call, const __u8 *all,
+			  const struct clew_segment *seg)
+{
+	__u32 budget;
+
+	MUST(seg->h.size == sizeof(*seg) + seg->cap && seg->h.version == CLEW_EVENT_VERSION);
+	MUST(seg->h.pid == NATIVE_TGID && seg->h.tid == NATIVE_TID && !seg->pad[0]);
+	MUST(seg->dir == call->dir && seg->len == call->len && seg->cap <= seg->len);
+	MUST(seg->seq == w->pos[call->dir]);
+	MUST(seg->tail_len <= CLEW_TAIL_MAX && seg->tail_len <= seg->len);
+	MUST(!memcmp(seg->data, all, seg->cap));
+	if (seg->tail_len)
+		MUST(seg->cap < seg->len &&
+		     !memcmp(seg->tail, all + seg->len - seg->tail_len, seg->tail_len));
+	if (call->no_bytes || call->absent)
+		MUST(!seg->cap && !seg->tail_len);
+	w->copied += seg->cap;
+	budget = native_config.request_budget > native_config.response_budget
+			 ? native_config.request_budget
+			 : native_config.response_budget;
+	MUST(w->copied <= budget);
+}
+
+static void check(struct world *w, const struct native_call *call, const __u8 *all, __u32 opened)
+{
+	const struct clew_segment *seg = native_segment();
+	const struct clew_kconn *c = native_conn(&w->sock);
+
+	MUST(c);
+	if (w->last_dir != (int)call->dir)
+		w->copied = 0;
+	if (seg)
+		check_segment(w, call, all, seg);
+	MUST(c->class != CLEW_CLASS_IGNORED || !seg);
+	MUST(c->class != CLEW_CLASS_HTTP || seg || native.ring_full);
+	MUST(!seg || opened || native.nr_events == 2 || c->announced);
+	w->last_dir = (int)call->dir;
+	w->pos[call->dir] += call->len;
+}
+
+static void step(struct world *w)
+{
+	__u8 what = next(w), layout = next(w), content = next(w), *all;
+	struct native_call call = {.dir = what & 1 ? CLEW_SEND : CLEW_RECV};
+	const struct clew_kconn *before = native_conn(&w->sock);
+	__u32 room = 0, left, at = 0;
+
+	call.nr = 1 + (layout & 15) % NATIVE_IOV;
+	call.ubuf = what & 2 && call.nr == 1;
+	call.absent = (what & 0x1c) == 0x04;
+	call.no_bytes = (what & 0x1c) == 0x08;
+	native.ring_full = (what & 0x1c) == 0x0c;
+	for (__u32 i = 0; i < call.nr; i++) {
+		call.size[i] = next(w) * (layout & 0x20 ? 16U : 1U);
+		room += call.size[i];
+	}
+	call.len = room < CALL_MAX ? room : CALL_MAX;
+	/* the last buffer of a read may be larger than what came */
+	if (call.dir == CLEW_RECV && layout & 0x40 && call.size[call.nr - 1])
+		call.len -= 1 + next(w) % call.size[call.nr - 1];
+	if (call.len > room)
+		call.len = room;
+	if (call.dir == CLEW_SEND && !call.len)
+		return;
+	all = malloc(room + 1);
+	fill(w, all, room, content);
+	for (__u32 i = 0; i < call.nr; i++) {
+		call.buf[i] = all + at;
+		at += call.size[i];
+	}
+	/* what was not moved is only in a buffer that the kernel did not come to */
+	for (left = call.len, at = 0; at < call.nr; at++) {
+		if (call.size[at] >= left)
+			break;
+		left -= call.size[at];
+	}
+	if (at + 1 < call.nr)
+		call.nr = at + 1;
+	native_play(&w->sock, &call);
+	check(w, &call, all, before && before->announced);
+	native.ring_full = false;
+	free(all);
+}
+
+/* What the parser takes for the beginning of a message, the kernel side must not turn away. */
+static void check_classify(const __u8 *p, size_t n)
+{
+	__u64 w = 0;
+	int is = clew_http1.detect(p, n);
+	enum sign sign;
+
+	memcpy(&w, p, n < 8 ? n : 8);
+	sign = classify(w, n > 0xffffffff ? 0xffffffff : (__u32)n);
+	if (is == 1)
+		MUST(sign == SIGN_REQUEST);
+	if (is == 2)
+		MUST(sign == SIGN_RESPONSE);
+}
+
+int LLVMFuzzerTestOneInput(const __u8 *p, size_t n)
+{
+	static const __u32 budgets[][2] = {
+		{4096, 1024}, {512, 64}, {16384, 16384}, {0, 0}, {100, 4000}};
+	struct world *w;
+	__u8 kind;
+
+	if (!n)
+		return 0;
+	check_classify(p, n);
+	w = calloc(1, sizeof(*w));
+	w->p = p;
+	w->n = n;
+	kind = next(w);
+	w->unix_socket = kind & 4;
+	w->last_dir = -1;
+	native_init((enum native_release)(kind & 3), budgets[(kind >> 5) % 5][0],
+		    budgets[(kind >> 5) % 5][1]);
+	w->pos[CLEW_SEND] = w->unix_socket ? 0 : 0xffffff00;
+	w->pos[CLEW_RECV] = w->unix_socket ? 0 : 5000;
+	native_sock_init(&w->sock, w->unix_socket ? CLEW_AF_UNIX : CLEW_AF_INET,
+			 w->pos[CLEW_SEND], w->pos[CLEW_RECV]);
+	if ((kind >> 3 & 3) == 1)
+		conn_accepted(&w->sock.u.sk, w->sock.inode.i_ino);
+	if ((kind >> 3 & 3) == 2)
+		conn_connecting(&w->sock.u.sk, w->sock.inode.i_ino);
+	while (w->n >= 3)
+		step(w);
+	native_fini();
+	free(w);
+	return 0;
+}

@@ -79,10 +79,11 @@ FUZZ_SAN := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=un
 FUZZ_SECONDS ?= 300
 
 # Library and targets are built by clang in a folder of their own; B is that folder inside.
-.PHONY: fuzz fuzz-short fuzz-build
+FUZZ_MAKE = $(MAKE) --no-print-directory CC=$(CLANG) $(FUZZ_SEL:tests/fuzz/%.c=$(FUZZ_B)/%)
+.PHONY: fuzz fuzz-short fuzz-build fuzz-coverage
+fuzz-build: FUZZ_B = $(B)/fuzz
 fuzz-build:
-	$(Q)$(MAKE) --no-print-directory B=$(B)/fuzz CC=$(CLANG) CFLAGS='-O1 -g' SAN='$(FUZZ_SAN)' \
-		$(FUZZ_SEL:tests/fuzz/%.c=$(B)/fuzz/%)
+	$(Q)$(FUZZ_MAKE) B=$(FUZZ_B) CFLAGS='-O1 -g' SAN='$(FUZZ_SAN)'
 
 $(B)/fuzz_%: tests/fuzz/fuzz_%.c $(B)/libclew.a
 	$(say) FUZZ $@
@@ -97,8 +98,16 @@ $(B)/tests/unit/bpf/%: private CPPFLAGS += $(NATIVE_BPF)
 
 fuzz: fuzz-build
 	$(Q)$(PYTHON3) tests/fuzz/run.py --seconds $(FUZZ_SECONDS) --build $(B)/fuzz $(FUZZ_SEL)
+# Every target, less than a minute in all.
 fuzz-short:
-	$(Q)$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=$(if $(filter command line environment,$(origin FUZZ_SECONDS)),$(FUZZ_SECONDS),10)
+	$(Q)$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=$(if $(filter command line environment,$(origin FUZZ_SECONDS)),$(FUZZ_SECONDS),4)
+
+# The lines of every parser that the corpora reach.
+fuzz-coverage: FUZZ_B = $(B)/coverage
+fuzz-coverage:
+	$(Q)$(FUZZ_MAKE) B=$(FUZZ_B) CFLAGS='-O1 -g' \
+		SAN='-fsanitize=fuzzer-no-link -fprofile-instr-generate -fcoverage-mapping'
+	$(Q)$(PYTHON3) tests/fuzz/run.py --coverage --build $(FUZZ_B) --llvm $(CLANG:clang%=%) $(FUZZ_SEL)
 
 # ---- style --------------------------------------------------------------------------------------
 .PHONY: lint format asan

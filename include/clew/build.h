@@ -28,5 +28,7 @@ struct clew_span *clew_build__http(const struct clew_config *cfg, const struct c
  * (semantic-conventions, url.query). Returns the length written, at most `cap`.
  */
 size_t clew_redact__query(const char *q, size_t n, char *out, size_t cap);
+/* Is the value of this query key to be masked? */
+bool clew_redact__is_secret(const char *key, size_t n);
 
 #endif

@@ -2,7 +2,8 @@
 /*
  * record.c - writes the event stream to a file, without the secrets.
  *
- * A head keeps its lines; the values of credential headers are masked. All of a body is masked
+ * A head keeps its lines; the values of credential headers, of the query keys that no span shows
+ * (redact.c) and a user and password in a target are masked. All of a body is masked
  * but its line ends and the sizes of its chunks (RFC 9112 6 and 7.1), so that a replay finds the
  * same framing. Segments end anywhere, so each direction of a connection is followed byte by byte
  * through its heads and bodies. Where that is not possible (bytes were not captured or were lost,
@@ -18,13 +19,14 @@
 #include <string.h>
 #include <strings.h>
 
+#include <clew/build.h>
 #include <clew/capture.h>
 
 #define MAGIC	   "clew recording 1       \n" /* 24 bytes */
 #define MAGIC_LEN  24
 #define SLOTS	   16384
 #define RECORD_MAX 65536
-#define NAME_KEPT  20
+#define NAME_KEPT  60 /* a query key that matters, each byte of it percent-encoded */
 
 enum where {
 	LOST = 0, /* in a body, or anywhere */
@@ -34,16 +36,21 @@ enum where {
 	DATA, /* `remain` bytes of body */
 };
 
+/* Where in a request line. */
+enum part { METHOD = 0, TARGET, KEY, VALUE, VERSION };
+
 /* One direction of a connection. */
 struct flow {
 	uint64_t remain; /* of the body, or of a chunk and the line end behind it */
 	uint32_t next;	 /* stream position */
 	uint8_t where;
 	bool known; /* `next` is */
-	bool response, bodiless, first_line, trailer, chunked, has_length;
+	bool response, bodiless, upgraded, first_line, trailer, chunked, has_length;
 	bool colon, secret; /* in a head: behind the name; the value is to be masked */
+	bool origin, connect; /* request line: the target begins with '/'; the method */
+	uint8_t part, slashes;
 	uint8_t name_n, value_n;
-	char name[NAME_KEPT]; /* of the header */
+	char name[NAME_KEPT]; /* of the header; of the query key */
 	char value[7];	      /* the last characters, for "chunked" */
 };
 
@@ -98,13 +105,17 @@ static void begin_head(struct flow *f, bool response)
 	f->response = response;
 	f->first_line = true;
 	f->trailer = f->chunked = f->has_length = f->secret = false;
+	f->connect = f->upgraded = false;
+	f->part = METHOD;
 	f->remain = 0;
 	begin_line(f);
 }
 
 static void end_head(struct flow *f)
 {
-	if (f->trailer || (f->response && f->bodiless))
+	if (f->connect || f->upgraded)
+		f->where = LOST; /* what follows is no HTTP, unless it is refused */
+	else if (f->trailer || (f->response && f->bodiless))
 		f->where = START;
 	else if (f->chunked)
 		f->where = SIZE;
@@ -146,19 +157,85 @@ static void head_value(struct flow *f, uint8_t c)
 	}
 }
 
-static uint8_t head_byte(struct flow *f, uint8_t c)
+/* In the authority of a target: is this byte of a user and password, or may it be one? */
+static bool of_user(const struct flow *f, const uint8_t *p, size_t n)
 {
+	if (f->origin || f->slashes != (f->connect ? 0 : 2))
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		if (p[i] == '@')
+			return i > 0;
+		if (p[i] == '/' || p[i] == '?' || p[i] == ' ')
+			return false;
+	}
+	return true;
+}
+
+static void keep_name(struct flow *f, uint8_t c)
+{
+	if (f->name_n < NAME_KEPT)
+		f->name[f->name_n++] = (char)c;
+}
+
+/* A byte of a request line, with what follows it. */
+static uint8_t request_byte(struct flow *f, const uint8_t *p, size_t n)
+{
+	uint8_t c = *p;
+
+	if (c == ' ' && f->part != VERSION) {
+		if (f->part == METHOD)
+			f->connect = is_name(f, "CONNECT");
+		f->part = f->part == METHOD ? TARGET : VERSION;
+		f->name_n = f->slashes = 0;
+		f->secret = false;
+	} else if (f->part == METHOD) {
+		keep_name(f, c);
+	} else if (f->part == TARGET) {
+		if (!f->name_n)
+			f->origin = c == '/';
+		f->name_n = 1;
+		if (c == '?') {
+			f->part = KEY;
+			f->name_n = 0;
+		} else if (of_user(f, p, n)) {
+			return 'x';
+		}
+		f->slashes += c == '/' && f->slashes < 3;
+	} else if (f->part == KEY && c == '=') {
+		f->secret = clew_redact__is_secret(f->name, f->name_n);
+		f->part = VALUE;
+	} else if (c == '&' && f->part != VERSION) {
+		f->part = KEY;
+		f->name_n = 0;
+		f->secret = false;
+	} else if (f->part == KEY) {
+		keep_name(f, c);
+	} else if (f->part == VALUE && f->secret) {
+		return 'x';
+	}
+	return c;
+}
+
+static uint8_t head_byte(struct flow *f, const uint8_t *p, size_t n)
+{
+	uint8_t c = *p;
+
 	if (c == '\r')
 		return c;
 	if (c == '\n') {
-		if (!f->name_n && !f->colon)
+		if (!f->name_n && !f->colon && !(f->first_line && !f->response))
 			end_head(f);
-		if (f->first_line)
-			f->bodiless = says_bodiless(f);
+		if (f->first_line) {
+			f->bodiless = f->response && says_bodiless(f);
+			f->upgraded = f->bodiless && !memcmp(f->name + 9, "101", 3);
+			f->secret = false;
+		}
 		f->first_line = false;
 		begin_line(f);
 		return c;
 	}
+	if (f->first_line && !f->response)
+		return request_byte(f, p, n);
 	if (!f->colon && !f->name_n && (c == ' ' || c == '\t')) {
 		f->colon = true; /* a folded line goes on with the value before (RFC 9112 5.2) */
 		return c;
@@ -172,8 +249,8 @@ static uint8_t head_byte(struct flow *f, uint8_t c)
 		f->secret = !f->first_line && is_secret(f);
 		if (is_name(f, "content-length"))
 			f->remain = 0;
-	} else if (f->name_n < NAME_KEPT && (f->first_line || (c != ' ' && c != '\t'))) {
-		f->name[f->name_n++] = (char)c;
+	} else if (f->first_line || (c != ' ' && c != '\t')) {
+		keep_name(f, c);
 	}
 	return c;
 }
@@ -270,7 +347,7 @@ static void follow(struct flow *f, uint8_t *p, size_t n)
 			at += start_bytes(f, p + at, n - at);
 			break;
 		case HEAD:
-			p[at] = head_byte(f, p[at]);
+			p[at] = head_byte(f, p + at, n - at);
 			at++;
 			break;
 		case SIZE:
@@ -309,7 +386,8 @@ static void opened(struct clew_recorder *rec, const struct clew_conn_open *ev)
 
 static void redact(struct clew_recorder *rec, struct clew_segment *seg)
 {
-	struct flow *f = &slot_of(rec, seg->conn_id)->flow[seg->dir & 1];
+	struct slot *s = slot_of(rec, seg->conn_id);
+	struct flow *f = &s->flow[seg->dir & 1];
 	uint32_t unseen = seg->len > seg->cap ? seg->len - seg->cap : 0;
 
 	if (f->known && f->next != seg->seq && seg->len)
@@ -319,6 +397,10 @@ static void redact(struct clew_recorder *rec, struct clew_segment *seg)
 		f->next = seg->seq + seg->len;
 	}
 	follow(f, seg->data, seg->cap);
+	if (f->upgraded && f->where != HEAD) { /* the connection left HTTP, both ways */
+		s->flow[0].where = s->flow[1].where = LOST;
+		f->upgraded = false;
+	}
 	mask(seg->tail, seg->tail_len - last_chunk(seg->tail, seg->tail_len));
 	if (unseen && f->where == DATA && f->remain > unseen)
 		f->remain -= unseen;

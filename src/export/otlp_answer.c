@@ -47,6 +47,7 @@ int clew_otlp__answer_json(const char *p, size_t n, struct clew_otlp_answer *ret
 {
 	static const char *const counts[] = {"rejectedSpans", "rejectedDataPoints"};
 	json_t *msg, *part, *v;
+	long long n_rejected;
 
 	memset(ret, 0, sizeof(*ret));
 	if (n > CLEW_OTLP_ANSWER_MAX)
@@ -60,10 +61,10 @@ int clew_otlp__answer_json(const char *p, size_t n, struct clew_otlp_answer *ret
 	for (int i = 0; i < 2; i++) {
 		/* an int64: a string by the mapping, a number is accepted as well */
 		v = json_object_get(part, counts[i]);
-		if (json_is_string(v))
-			ret->rejected += strtoull(json_string_value(v), NULL, 10);
-		else if (json_integer_value(v) > 0)
-			ret->rejected += (uint64_t)json_integer_value(v);
+		n_rejected = json_is_string(v) ? strtoll(json_string_value(v), NULL, 10)
+					       : json_integer_value(v);
+		if (n_rejected > 0 && !ret->rejected) /* one answer counts one kind of thing */
+			ret->rejected = (uint64_t)n_rejected;
 	}
 	set_message(ret, json_string_value(json_object_get(part, "errorMessage")));
 	json_decref(msg);

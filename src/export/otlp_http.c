@@ -303,6 +303,16 @@ static bool is_lasting(CURLcode code)
 	}
 }
 
+/* A URL for messages: what stands before an '@' are credentials. */
+static const char *shown(const char *url)
+{
+	const char *host = strstr(url, "://"), *at;
+
+	host = host ? host + 3 : url;
+	at = memrchr(host, '@', strcspn(host, "/?#"));
+	return at ? at + 1 : url;
+}
+
 static void judge_failure(struct http_state *h, const struct http_reply *reply,
 			  struct clew_send_result *ret)
 {
@@ -312,7 +322,7 @@ static void judge_failure(struct http_state *h, const struct http_reply *reply,
 	}
 	ret->err = reply->code == CURLE_OPERATION_TIMEDOUT ? -ETIMEDOUT : -ECONNREFUSED;
 	ret->retry = !is_lasting(reply->code);
-	snprintf(ret->message, sizeof(ret->message), "%.70s: %.80s", h->cfg->target,
+	snprintf(ret->message, sizeof(ret->message), "%.70s: %.80s", shown(h->cfg->target),
 		 h->curl_error[0] ? h->curl_error : curl_easy_strerror(reply->code));
 }
 
@@ -333,7 +343,7 @@ static void judge(struct http_state *h, const struct http_reply *reply, size_t n
 		snprintf(ret->message, sizeof(ret->message), "%s", answer.message);
 		return;
 	}
-	snprintf(ret->message, sizeof(ret->message), "%.60s: HTTP %ld %.80s", h->cfg->target,
+	snprintf(ret->message, sizeof(ret->message), "%.60s: HTTP %ld %.80s", shown(h->cfg->target),
 		 reply->status, answer.message);
 	ret->err = -EPROTO;
 	switch (reply->status) {
@@ -410,7 +420,7 @@ static void http_metrics(void *state, const struct clew_metric *m, size_t n,
 	if (reply.status == 404 || reply.status == 405 || reply.status == 501) {
 		h->no_metrics = true;
 		clew_log(CLEW_LOG_INFO, "%s: HTTP %ld: the receiver takes no metrics",
-			 h->cfg->metrics_target, reply.status);
+			 shown(h->cfg->metrics_target), reply.status);
 	}
 }
 

@@ -104,14 +104,15 @@ static bool in_rodata(const struct clew_elf *elf, const char *text, uint64_t *re
 static void nginx_version(const struct clew_elf *elf, struct clew_facts *f)
 {
 	static const char *const marks[] = {"nginx/1.", "nginx/0.", "openresty/1."};
-	char text[32];
+	char text[33];
 	uint64_t off;
 	size_t i, n;
 
 	for (i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
 		if (!in_rodata(elf, marks[i], &off) ||
-		    clew_elf__read_off(elf, off, text, sizeof(text)))
+		    clew_elf__read_off(elf, off, text, sizeof(text) - 1))
 			continue;
+		text[sizeof(text) - 1] = 0;
 		n = strcspn(marks[i], "/") + 1;
 		snprintf(f->version, sizeof(f->version), "%.*s",
 			 (int)strspn(text + n, "0123456789."), text + n);

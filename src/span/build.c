@@ -11,6 +11,7 @@
  * most, and texts are put together in the span itself.
  */
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <string.h>
 #include <strings.h>
 
@@ -47,24 +48,41 @@ static struct view sub(struct view v, size_t from)
 	return (struct view){v.p + from, v.n - from};
 }
 
+/* "user:password@host": credentials never leave. */
+static struct view without_user(struct view authority)
+{
+	const char *at = memrchr(authority.p, '@', authority.n);
+
+	return at ? sub(authority, (size_t)(at - authority.p) + 1) : authority;
+}
+
+/* RFC 3986 3.1: a "://" further on is somebody's query. */
+static size_t scheme_length(struct view t)
+{
+	size_t n = 0;
+
+	while (n < t.n && (isalnum((unsigned char)t.p[n]) || (t.p[n] && strchr("+-.", t.p[n]))))
+		n++;
+	return n;
+}
+
 static void split_target(struct view t, struct target *ret)
 {
 	const char *sep;
+	size_t n;
 
 	memset(ret, 0, sizeof(*ret));
 	if (t.n && t.p[0] != '/' && t.p[0] != '*') {
-		sep = memmem(t.p, t.n, "://", 3);
-		if (sep) {
-			ret->scheme = (struct view){t.p, (size_t)(sep - t.p)};
-			t = sub(t, ret->scheme.n + 3);
+		n = scheme_length(t);
+		if (n + 3 <= t.n && !memcmp(t.p + n, "://", 3)) {
+			ret->scheme = (struct view){t.p, n};
+			t = sub(t, n + 3);
 		}
 		ret->authority = (struct view){t.p, 0};
 		while (ret->authority.n < t.n && !strchr("/?#", t.p[ret->authority.n]))
 			ret->authority.n++; /* RFC 3986 3.2; a NUL ends it too */
 		t = sub(t, ret->authority.n);
-		sep = memrchr(ret->authority.p, '@', ret->authority.n);
-		if (sep) /* credentials never leave */
-			ret->authority = sub(ret->authority, (size_t)(sep - ret->authority.p) + 1);
+		ret->authority = without_user(ret->authority);
 	}
 	sep = memchr(t.p, '?', t.n);
 	ret->path = (struct view){t.p, sep ? (size_t)(sep - t.p) : t.n};
@@ -263,6 +281,7 @@ static void add_server_side(const struct clew_config *cfg, struct clew_span *s,
 	host = forwarded(fwd, "host");
 	if (!host.n)
 		host = t->authority.n ? t->authority : text(ex, ex->host);
+	host = without_user(host);
 	port = split_host(host, &host);
 	add(s, "server.address", host);
 	if (host.n)
@@ -280,7 +299,7 @@ static void add_client_side(const struct clew_config *cfg, struct clew_span *s,
 			    const struct clew_exchange *ex, const struct target *t,
 			    struct view peer)
 {
-	struct view host = t->authority.n ? t->authority : text(ex, ex->host), name;
+	struct view host = without_user(t->authority.n ? t->authority : text(ex, ex->host)), name;
 	int port = split_host(host, &name);
 	struct clew_str url;
 

@@ -10,7 +10,8 @@
 
 #include <clew/build.h>
 
-#define KEY(s) {s, sizeof(s) - 1}
+#define KEY(s)	{s, sizeof(s) - 1}
+#define KEY_MAX 32 /* longer than any of them */
 
 static const struct {
 	const char *name;
@@ -38,8 +39,40 @@ static const struct {
 	KEY("jwt"),
 };
 
-static bool is_secret(const char *key, size_t n)
+static int hex(char c)
 {
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* A key as its reader will see it: "%74oken" is "token". Returns its length, 0: too long for one. */
+static size_t decode(const char *key, size_t n, char *to)
+{
+	size_t used = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (used == KEY_MAX)
+			return 0;
+		if (key[i] == '%' && n - i > 2 && hex(key[i + 1]) >= 0 && hex(key[i + 2]) >= 0) {
+			to[used++] = (char)(hex(key[i + 1]) << 4 | hex(key[i + 2]));
+			i += 2;
+		} else {
+			to[used++] = key[i];
+		}
+	}
+	return used;
+}
+
+bool clew_redact__is_secret(const char *key, size_t n)
+{
+	char plain[KEY_MAX];
+
+	if (memchr(key, '%', n)) {
+		n = decode(key, n, plain);
+		key = plain;
+	}
 	for (size_t i = 0; i < sizeof(secret_keys) / sizeof(secret_keys[0]); i++)
 		if (secret_keys[i].len == n && !strncasecmp(secret_keys[i].name, key, n))
 			return true;
@@ -63,7 +96,7 @@ size_t clew_redact__query(const char *q, size_t n, char *out, size_t cap)
 		size_t part = amp ? (size_t)(amp - q) : n;
 		const char *eq = memchr(q, '=', part);
 
-		if (eq && is_secret(q, (size_t)(eq - q))) {
+		if (eq && clew_redact__is_secret(q, (size_t)(eq - q))) {
 			used = append(out, used, cap, q, (size_t)(eq - q) + 1);
 			used = append(out, used, cap, "REDACTED", 8);
 		} else {

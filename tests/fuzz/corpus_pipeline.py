@@ -11,6 +11,8 @@ import sys
  RAW) = range(16)
 GET, POST, OK, CHUNKED, NONE, GO_ON, TWO, TRACED, CONNECT, UPGRADE, UNTIL, PART, LAST = range(13)
 THREAD, GO, PYTHON, NGINX = range(1, 5)
+SERVE, ROUNDTRIP, TASK, COPY = 0x10 | GO, 0x20 | GO, 0x10 | PYTHON, 0x20 | PYTHON
+C1, C2, C3 = 0x20, 0x40, 0x60  # with a kind: which context of it
 
 
 def s(what, end, arg, *more, turn=0):
@@ -33,12 +35,18 @@ STORIES = {
     "one": opened(0, 1) + both(0, GET) + both(1, OK),
     "nested": s(CLOCK, 0, 1) + opened(0, 1, 2, 3) + both(0, POST) + both(2, TRACED) + both(3, CHUNKED)
     + both(1, OK) + s(TIME, 0, 101) + s(CLOSE, 0, 1) + s(CLOSE, 1, 1),
-    "nested-go": opened(0, 1, 2, 3) + s(INFO, 1, 1) + both(0, GET, GO) + s(EDGE, 1, 1, 0, 1, 2)
-    + s(EDGE, 2, 2, 0, 1, 2) + both(2, POST, GO) + both(3, NONE, GO) + both(1, OK, GO),
-    "nested-python": opened(0, 1, 2, 3) + s(INFO, 1, 2) + both(0, GET, 0x23) + s(EDGE, 1, 0x43, 1, 2, 0)
-    + s(EDGE, 1, 4, 2, 3, 0) + both(2, GET, 0x43) + both(3, OK, 0x43) + both(1, OK, 0x23),
-    "nested-nginx": opened(0, 1, 2, 3) + s(INFO, 1, 3) + both(0, GET, 0x24) + both(2, GET, 0x24)
-    + both(3, UNTIL, 0x24) + s(EOF, 2, 0) + both(1, OK, 0x24),
+    "nested-go": opened(0, 1, 2, 3) + s(INFO, 1, 1) + both(0, GET, GO | C1) + s(EDGE, 1, 0x50, SERVE, 1, 0, 1)
+    + s(EDGE, 2, 0x50, ROUNDTRIP, 1, 0, 2) + both(2, POST, GO | C1) + both(3, NONE, GO | C1) + both(1, OK, GO | C1),
+    "go-context": opened(0, 1, 2, 3) + s(INFO, 1, 1) + both(0, GET, GO | C1) + s(EDGE, 1, 0x50, SERVE, 1, 0, 1)
+    + s(EDGE, 2, 0x40, ROUNDTRIP, 2, 0, 3) + both(2, POST, GO | C3) + both(3, NONE, GO | C3) + both(1, OK, GO | C1)
+    + s(EDGE, 2, 0x40, ROUNDTRIP, 2, 0, 3) + both(2, GET, GO | C3) + both(3, OK, GO | C3) + s(TIME, 0, 127),
+    "nested-python": opened(0, 1, 2, 3) + s(INFO, 1, 2) + both(0, GET, PYTHON | C1) + s(EDGE, 1, 0x40, TASK, 1, 2, 0)
+    + s(EDGE, 1, 0, COPY, 2, 3, 0) + both(2, GET, PYTHON | C2) + both(3, OK, PYTHON | C2) + both(1, OK, PYTHON | C2)
+    + both(2, GET, PYTHON | C3) + both(3, OK, PYTHON | C3) + s(TIME, 0, 127),
+    "python-owner": opened(0, 1, 2, 3) + s(INFO, 1, 2)
+    + (both(0, GET, PYTHON | C1) + both(2, GET, PYTHON | C1) + both(3, OK, 0) + both(1, OK, PYTHON | C1)) * 3 + s(TIME, 0, 127),
+    "nested-nginx": opened(0, 1, 2, 3) + s(INFO, 1, 3) + both(0, GET, NGINX | C1) + both(2, GET, NGINX | C1)
+    + both(3, UNTIL, NGINX) + s(EOF, 2, 0) + both(1, OK, NGINX),
     "unix": opened(0, 1, arg=4) + both(0, GET) + both(1, OK) + s(PROC, 0, 2) + s(TIME, 0, 101)
     + opened(4, 5, arg=6) + both(4, GET) + both(5, OK),
     "loss": opened(0, 1) + both(0, GET) + s(HOLE, 1, 20) + both(1, OK) + both(0, POST) + s(BACK, 0, 41)

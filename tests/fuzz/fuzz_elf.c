@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fuzz_elf.c - the program files of other people's processes: ELF reader, Go's build info and
- * function table, CPython's type objects. libFuzzer entry; the input is the file.
+ * function table, CPython's type objects, what is concluded from them; and their memory, where
+ * CPython's thread states are looked up. The input is the file, or the memory.
  */
 #include <stdint.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "probe/elf.h"
+#include "probe/facts.h"
 #include "probe/go_runtime.h"
 #include "probe/python_runtime.h"
 
@@ -17,6 +19,31 @@ static int see_word(void *arg, uint64_t where, uint64_t value)
 {
 	*(uint64_t *)arg += where ^ value;
 	return 0;
+}
+
+/* All that discovery asks a file, in every role it can have. */
+static void facts(int fd)
+{
+	static const char *const names[] = {"app", "python3.11", "python3.13t", "node"};
+	struct clew_facts f;
+
+	for (int role = CLEW_FILE_EXE; role <= CLEW_FILE_LIBC; role++)
+		clew_facts__get(NULL, fd, (enum clew_file_role)role, "app", &f);
+	for (size_t i = 1; i < sizeof(names) / sizeof(names[0]); i++)
+		clew_facts__get(NULL, fd, CLEW_FILE_EXE, names[i], &f);
+}
+
+/* The file as memory: everything that is believed there is an address in it. */
+static void memory(int fd)
+{
+	struct clew_python_facts py = {.runtime = 64, .context_type = 128};
+	int32_t key;
+
+	for (unsigned int minor = 8; minor <= 13; minor++) {
+		py.layout = clew_python__layout(minor);
+		if (py.layout)
+			clew_python__live(fd, &py, 0, 0x100, &key);
+	}
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -35,8 +62,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t n;
 
 	clew_insn__class(data + clew_insn__skip(data, size), size - clew_insn__skip(data, size));
-	if (fd < 0 || write(fd, data, size) != (ssize_t)size || clew_elf__new(fd, &elf))
+	if (fd < 0 || write(fd, data, size) != (ssize_t)size)
 		goto out;
+	memory(fd);
+	if (clew_elf__new(fd, &elf))
+		goto out;
+	facts(fd);
 	if (clew_elf__syms(elf, names, 4, sym) > 0)
 		clew_elf__probe_addr(elf, sym[0].addr, &addr[0], &class);
 	clew_elf__sym_contains(elf, "tokio");

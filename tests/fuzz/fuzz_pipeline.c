@@ -166,7 +166,7 @@ static void segment(struct world *w, unsigned int end, int dir, const void *p, u
 
 	memset(seg, 0, sizeof(*seg));
 	seg->conn_id = end + 1;
-	seg->ctx_kind = arg % 5;
+	seg->ctx_kind = arg & 15;
 	seg->ctx = arg >> 5;
 	seg->ref = seg->ctx_kind == CLEW_CTX_NGINX ? 1U + (arg >> 5) : arg >> 6;
 	seg->seq = *seq;
@@ -228,9 +228,10 @@ static void step_proc(struct world *w, unsigned int end, uint8_t arg)
 static void step_edge(struct world *w, unsigned int end, uint8_t arg)
 {
 	struct clew_edge ev;
+	uint8_t kind = next(w);
 
 	memset(&ev, 0, sizeof(ev));
-	ev.kind = (uint16_t)(arg % 6);
+	ev.kind = (uint16_t)CLEW_EDGE_OF(kind & 15, kind >> 4 & 3);
 	ev.conn_id = end + 1;
 	ev.ctx = next(w) & 7;
 	ev.child = next(w) & 7;
@@ -259,7 +260,7 @@ static void step_info(struct world *w, unsigned int end, uint8_t arg)
 		fill(w, text, n);
 	}
 	u.info.start_time = arg >> 3 & 3;
-	u.info.runtime = (uint16_t)(arg % 6);
+	u.info.runtime = arg & 7 ? arg & 7 : arg >> 3;
 	u.info.text_len = (uint16_t)(n + (arg & 0x40 ? 1 : 0)); /* one more than there is */
 	n += sizeof(u.info);
 	feed(w, &u.info.h, CLEW_EV_PROC_INFO, n, pid_of(end));

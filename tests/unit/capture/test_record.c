@@ -183,6 +183,61 @@ static void test_heads(void **state)
 		   "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 304 N\r\n\r\n");
 }
 
+/* What a span would not show either, in a request line that is cut anywhere. */
+static void test_targets(void **state)
+{
+	static const struct {
+		const char *line, *want;
+	} cases[] = {
+		{"GET /a?token=abc&b=2&%73ig=1 HTTP/1.1", "GET /a?token=xxx&b=2&%73ig=x HTTP/1.1"},
+		{"GET /a@b/?X-Amz-Security-Token=q?&=&c HTTP/1.1",
+		 "GET /a@b/?X-Amz-Security-Token=xx&=&c HTTP/1.1"},
+		{"GET http://u:p@h/a?b=1 HTTP/1.1", "GET http://xxx@h/a?b=1 HTTP/1.1"},
+		{"GET http://h:80/me@x?code=1 HTTP/1.1", "GET http://h:80/me@x?code=x HTTP/1.1"},
+		{"OPTIONS * HTTP/1.1", "OPTIONS * HTTP/1.1"},
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		if (!f->rec)
+			clew_recorder__new(f->path, &f->rec, f->errbuf, sizeof(f->errbuf));
+		open_conn(f, 1, true);
+		text(f, 0, cases[i].line);
+		assert_text(f, cases[i].want);
+	}
+	/* the '@' comes with the next segment */
+	clew_recorder__new(f->path, &f->rec, f->errbuf, sizeof(f->errbuf));
+	open_conn(f, 1, true);
+	text(f, 0, "GET http://us");
+	text(f, 0, "er:pw");
+	text(f, 0, "d@h/?si");
+	text(f, 0, "g=ab");
+	text(f, 0, "cd HTTP/1.1\r\n\r\n");
+	assert_text(f, "GET http://xxxxxxxx@h/?sig=xxxx HTTP/1.1\r\n\r\n");
+}
+
+/* A connection that left HTTP: what looks like a request may be anything. */
+static void test_other_protocol(void **state)
+{
+	struct fixture *f = *state;
+
+	open_conn(f, 1, true);
+	text(f, 0, "GET /c HTTP/1.1\r\nUpgrade: x\r\n\r\n");
+	text(f, 1, "HTTP/1.1 101 S\r\nUpgrade: x\r\n\r\nHELLO me");
+	text(f, 0, "LOGIN me secret");
+	text(f, 1, "WELCOME me");
+	assert_text(f, "GET /c HTTP/1.1\r\nUpgrade: x\r\n\r\n"
+		       "HTTP/1.1 101 S\r\nUpgrade: x\r\n\r\nxxxxxxxx"
+		       "xxxxxxxxxxxxxxx"
+		       "xxxxxxxxxx");
+	clew_recorder__new(f->path, &f->rec, f->errbuf, sizeof(f->errbuf));
+	open_conn(f, 1, true);
+	text(f, 0, "CONNECT h:25 HTTP/1.1\r\n\r\n");
+	text(f, 1, "HTTP/1.1 200 OK\r\n\r\n");
+	text(f, 0, "AUTH PLAIN c2VjcmV0");
+	assert_text(f, "CONNECT h:25 HTTP/1.1\r\n\r\nHTTP/1.1 200 OK\r\n\r\nxxxxxxxxxxxxxxxxxxx");
+}
+
 static const char message[] =
 	"POST /p HTTP/1.1\r\nContent-Length: 16\r\nAuthorization: Basic c2VjcmV0\r\n\r\n"
 	"4111111111111111"
@@ -398,6 +453,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_identical),	   TEST(test_largest),	   TEST(test_heads),
+		TEST(test_targets),	   TEST(test_other_protocol),
 		TEST(test_split_anywhere), TEST(test_until_close), TEST(test_unknown),
 		TEST(test_last_chunk),	   TEST(test_collision),   TEST(test_lying_segment),
 		TEST(test_truncated),	   TEST(test_corrupt),	   TEST(test_cannot_write),

@@ -105,6 +105,7 @@ static void test_answer_json(void **state)
 	static const char str[] = "{\"partialSuccess\":{\"rejectedSpans\":\"7\","
 				  "\"errorMessage\":\"why\"}}";
 	static const char num[] = "{\"partialSuccess\":{\"rejectedDataPoints\":3}}";
+	static const char minus[] = "{\"partialSuccess\":{\"rejectedSpans\":\"-3\"}}";
 	static const char odd[] = "{\"partialSuccess\":{\"rejectedSpans\":{},\"errorMessage\":1}}";
 	struct clew_otlp_answer a;
 
@@ -116,6 +117,9 @@ static void test_answer_json(void **state)
 	assert_int_equal(a.rejected, 3);
 	assert_int_equal(clew_otlp__answer_json(odd, strlen(odd), &a), 0);
 	assert_true(a.rejected == 0 && !a.message[0]);
+	/* a count that is none: not 2^64 - 3 */
+	assert_int_equal(clew_otlp__answer_json(minus, strlen(minus), &a), 0);
+	assert_int_equal(a.rejected, 0);
 	assert_int_equal(clew_otlp__answer_json("{}", 2, &a), 0);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		assert_int_equal(clew_otlp__answer_json(bad[i], strlen(bad[i]), &a), -EBADMSG);

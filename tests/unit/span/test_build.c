@@ -154,6 +154,17 @@ static void test_client(void **state)
 	assert_attr(s, "url.full", "https://h.example:444/p");
 	assert_attr(s, "server.port", "444");
 	clew_span__put(s);
+	f->ex.target = put(f, "/p");
+	f->ex.host = put(f, "u:pw@h.example:445"); /* not allowed there, but sent */
+	s = build(f);
+	assert_attr(s, "url.full", "http://h.example:445/p");
+	assert_attr(s, "server.address", "h.example");
+	clew_span__put(s);
+	f->ex.is_server = 1;
+	f->ex.target = put(f, "httpx?password=a://b"); /* that is no scheme */
+	s = build(f);
+	assert_attr(s, "url.scheme", "http");
+	clew_span__put(s);
 }
 
 static void test_peers(void **state)

@@ -82,6 +82,8 @@ static void test_shapes(void **state)
 		{"q=token", "q=token"},
 		{"=token", "=token"},
 		{"token=a=b=c&x", "token=REDACTED&x"},
+		{"%74oken=a&s%69%67=b", "%74oken=REDACTED&s%69%67=REDACTED"}, /* as it is read */
+		{"%74oke=a&%zzsig=b&sig%=c&sig%0=d", "%74oke=a&%zzsig=b&sig%=c&sig%0=d"},
 	};
 
 	(void)state;

@@ -1,0 +1,241 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Write the seeds for fuzz_elf.c: small programs that hold what discovery looks for.
+
+Usage: corpus_elf.py [OUTPUT_FOLDER]      (default tests/fuzz/corpus/elf)
+Format: System V ABI, chapters 4 and 5; .gopclntab and .go.buildinfo as src/probe/go_runtime.c reads them.
+"""
+import pathlib
+import struct
+import sys
+
+BASE = 0x400000
+NOTE, PROGBITS, SYMTAB, STRTAB, RELA, NOBITS, DYNSYM, RELR = 7, 1, 2, 3, 4, 8, 11, 19
+CODE = bytes.fromhex("f30f1efa55") + b"\x90" * 11 + bytes.fromhex("493b66107640554889e5") + b"\xc3" * 6
+
+
+class Elf:
+    """Sections one behind the other; one PT_LOAD over all, so address = base + offset."""
+
+    def __init__(self, pie=False, machine=62):
+        self.base, self.pie, self.machine = 0 if pie else BASE, pie, machine
+        self.body, self.sections, self.names = bytearray(64 + 56), [], bytearray(b"\0")
+
+    def add(self, name, data, kind=PROGBITS, link=0, entsize=0):
+        self.body += b"\0" * (-len(self.body) % 8)
+        off = len(self.body)
+        self.body += data
+        self.sections.append((len(self.names), kind, 2, self.base + off, off, len(data), link, 0, 8, entsize))
+        self.names += name.encode() + b"\0"
+        return self.base + off
+
+    def here(self):
+        return self.base + len(self.body) + (-len(self.body) % 8)
+
+    def symbols(self, table, strings, kind, syms):
+        text, tab = bytearray(b"\0"), bytearray(24)
+        for name, addr in syms:
+            tab += struct.pack("<IBBHQQ", len(text), 0x12, 0, 1, addr, 16)
+            text += name.encode() + b"\0"
+        self.add(strings, bytes(text), STRTAB)
+        self.add(table, bytes(tab), kind, len(self.sections), 24)
+
+    def bytes(self):
+        self.add(".shstrtab", b"", STRTAB)
+        at = list(self.sections[-1])
+        at[5] = len(self.names)
+        self.sections[-1] = tuple(at)
+        self.body += self.names
+        self.body += b"\0" * (-len(self.body) % 8)
+        shoff = len(self.body)
+        for s in [(0,) * 10] + self.sections:
+            self.body += struct.pack("<IIQQQQIIQQ", *s)
+        head = b"\x7fELF\2\1\1" + b"\0" * 9 + struct.pack(
+            "<HHIQQQIHHHHHH", 3 if self.pie else 2, self.machine, 1, 0, 64, shoff, 0, 64, 56, 1, 64,
+            len(self.sections) + 1, len(self.sections))
+        load = struct.pack("<IIQQQQQQ", 1, 5, 0, self.base, self.base, shoff, shoff + 4096, 4096)
+        self.body[:120] = head + load
+        return bytes(self.body)
+
+
+def native():
+    e = Elf()
+    text = e.add(".text", CODE)
+    e.add(".note.gnu.build-id", struct.pack("<III", 4, 20, 3) + b"GNU\0" + bytes(range(20)), NOTE)
+    e.add(".bss", b"", NOBITS)
+    e.symbols(".symtab", ".strtab", SYMTAB, [("main", text), ("a", text + 16)])
+    return e.bytes()
+
+
+def nginx(version):
+    e = Elf(pie=True)
+    text = e.add(".text", CODE)
+    e.add(".rodata", b"Server: nginx/1." + version + b"\0" + b"x" * 20)
+    names = ("ngx_linux_sendfile_chain", "ngx_writev_chain", "ngx_unix_send")
+    e.symbols(".dynsym", ".dynstr", DYNSYM, [(n, text + 16 * (i & 1)) for i, n in enumerate(names)])
+    return e.bytes()
+
+
+def tokio():
+    e = Elf()
+    e.add(".text", CODE)
+    e.add(".rodata", b"/rustc/1.80\0")
+    e.symbols(".symtab", ".strtab", SYMTAB, [("_ZN5tokio7runtime", BASE + 64)])
+    return e.bytes()
+
+
+def buildinfo(version):
+    return b"\xff Go buildinf:\x08\x02" + b"\0" * 16 + bytes([len(version)]) + version + b"\0" * 16
+
+
+def pclntab(text, funcs, magic=0xfffffff1):
+    """The header, the names, the table of (entry, offset of its record), the records."""
+    names = bytearray(b"\0")
+    offs = []
+    for f in funcs:
+        offs.append(len(names))
+        names += f + b"\0"
+    head = 72
+    cu = head + len(names)
+    table = cu + (-cu % 8)
+    first = 8 * len(funcs) + 4
+    recs, tab = bytearray(), bytearray()
+    for i, off in enumerate(offs):
+        tab += struct.pack("<II", i * 16, first + len(recs))
+        recs += struct.pack("<II", i * 16, off) + b"\0" * 8
+    tab += struct.pack("<I", 64)
+    out = struct.pack("<IHBBQQQQQQQQ", magic, 0, 1, 8, len(funcs), 0, text, head, cu, cu, cu, table)
+    out += names + b"\0" * (table - cu) + tab + recs
+    return out
+
+
+GO = (b"runtime.main", b"net/http.serverHandler.ServeHTTP", b"net/http.(*persistConn).roundTrip")
+
+
+def go(version, pie=False, stripped=True, magic=0xfffffff1):
+    e = Elf(pie)
+    text = e.add(".text", CODE)
+    e.add(".go.buildinfo", buildinfo(version))
+    tab = e.add(".data.rel.ro.gopclntab" if pie else ".gopclntab", pclntab(text, GO, magic))
+    module = struct.pack("<Q", tab) + b"\0" * 168 + struct.pack("<Q", text)
+    at = e.add(".noptrdata", b"\0" * 8 + module) + 8
+    if pie:
+        e.add(".rela.dyn", struct.pack("<QQq", at, 8, tab) + struct.pack("<QQq", at + 176, 8, text), RELA, 0, 24)
+    if not stripped:
+        syms = [(n.decode(), text + 16 * (i & 1)) for i, n in enumerate(GO)]
+        e.symbols(".symtab", ".strtab", SYMTAB, syms + [("go:itab.*crypto/tls.Conn,net.Conn", at)])
+    return e.bytes()
+
+
+def old_go():
+    e = Elf()
+    e.add(".text", CODE)
+    word = e.add(".rodata", b"go1.17.5\0\0\0\0\0\0\0\0")
+    head = e.add(".data", struct.pack("<QQ", word, 8))
+    e.add(".go.buildinfo", b"\xff Go buildinf:\x08\x00" + struct.pack("<QQ", head, head))
+    return e.bytes()
+
+
+def python(version=0x030b02f0, syms=True):
+    e = Elf()
+    text = e.add(".text", CODE)
+    hexa = e.add(".rodata", struct.pack("<I", version) + b"....tokio-runtime")
+    run = e.add(".data", b"\0" * 64)
+    names = [("_PyRuntime", run), ("PyContext_Type", run + 8), ("PyContext_CopyCurrent", text), ("Py_Version", hexa)]
+    if syms:
+        names.append(("_asyncio_Task___init__", text + 16))
+    e.symbols(".dynsym", ".dynstr", DYNSYM, names)
+    return e.bytes()
+
+
+def asyncio(pie, spec, packed=False):
+    """No symbol of the constructor: the type object, or the spec and its slots, lead to it."""
+    e = Elf(pie)
+    text = e.add(".text", CODE)
+    name = e.add(".rodata", b"....abc\0_asyncio.Task\0") + 8
+    at = e.here() + 24
+    if spec:
+        slots = at + 32
+        words = {at: name, at + 24: slots, slots + 8: text, slots + 24: text + 16}
+    else:
+        words = {at: name, at - 24 + 296: text + 16}
+    data = bytearray(400)
+    for where, value in words.items():
+        struct.pack_into("<Q", data, where - at + 24, value)
+    if spec:
+        struct.pack_into("<i", data, slots - at + 24, 52)
+        struct.pack_into("<i", data, slots - at + 40, 60)
+    start = e.add(".data", bytes(data))
+    if pie and packed:
+        bits = sum(1 << (1 + (w - start) // 8 - 1) for w in words) | 1
+        e.add(".relr.dyn", struct.pack("<QQ", start - 8 + 8, bits << 0 | 1), RELR, 0, 8)
+    elif pie:
+        e.add(".rela.dyn", b"".join(struct.pack("<QQQ", w, 8, v) for w, v in words.items()), RELA, 0, 24)
+    return e.bytes()
+
+
+def libc():
+    e = Elf(pie=True)
+    e.add(".text", CODE)
+    desc = e.add(".rodata", struct.pack("<III", 64 * 8, 4, 1296) + b"\0" * 8)
+    e.symbols(".symtab", ".strtab", SYMTAB, [("_thread_db_pthread_specific", desc)])
+    return e.bytes()
+
+
+def section(name):
+    e = Elf()
+    e.add(".text", CODE)
+    e.add(name, b"\0" * 16)
+    e.add(".rodata", b"tokio-runtime-worker\0" if name == ".x" else b"none")
+    return e.bytes()
+
+
+SEEDS = {
+    "native": native(), "nginx": nginx(b"22.1"), "nginx-digits": nginx(b"1" * 60), "tokio": tokio(), "go-stripped": go(b"go1.22.3"),
+    "go-pie": go(b"go1.21.0", pie=True), "go-symbols": go(b"go1.20", stripped=False), "go-118": go(b"go1.18rc1", magic=0xfffffff0),
+    "go-old": old_go(), "python": python(), "python-alpha": python(0x030c00a1, False),
+    "asyncio-fixed": asyncio(False, False), "asyncio-spec-fixed": asyncio(False, True), "asyncio-pie": asyncio(True, False),
+    "asyncio-spec-pie": asyncio(True, True), "asyncio-relr": asyncio(True, False, True), "libc": libc(),
+    "dotnet": section("__managedcode"), "tokio-name": section(".x"), "graalvm": section(".svm_heap"),
+    "arm64": Elf(machine=183).bytes(), "nothing": b"\x7fELF\2\1\1" + b"\0" * 57,
+}
+
+
+def memory(minor, run=64, key=3):
+    """What clew_python__live() looks at; offsets from src/probe/python_offsets.h."""
+    rows = {}
+    text = (pathlib.Path(__file__).resolve().parents[2] / "src/probe/python_offsets.h").read_text()
+    for line in text.splitlines():
+        if line.strip().startswith("{"):
+            v = [int(w) for w in line[line.index("{") + 1:line.index("}")].split(",")]
+            rows[v[0]] = v
+    _, ctx, key_init, key_off, interps, threads, tid, _ = rows[minor]
+    mem = bytearray(0x900)
+
+    def word(at, v):
+        struct.pack_into("<Q", mem, at, v)
+    interp, ts, fs, block, context = 0x340, 0x400, 0x600, 0x780, 0x880
+    struct.pack_into("<i", mem, run + key_init, 1)
+    struct.pack_into("<i", mem, run + key_off, key)
+    word(run + interps, interp)
+    word(interp + threads, ts)
+    word(ts + tid, fs)
+    word(fs, fs)
+    word(fs + 0x100, block)
+    word(block + key * 16 + 8, ts)
+    word(ts + ctx, context)
+    word(context + 8, 128)
+    return bytes(mem)
+
+
+def main():
+    here = pathlib.Path(__file__).resolve().parent
+    out = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else here / "corpus" / "elf"
+    out.mkdir(parents=True, exist_ok=True)
+    for name, data in SEEDS.items():
+        (out / name).write_bytes(data)
+    (out / "memory-311").write_bytes(memory(11))
+
+
+if __name__ == "__main__":
+    main()

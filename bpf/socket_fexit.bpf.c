@@ -108,7 +108,7 @@ int BPF_PROG(clew_fx_unix_connect, struct socket *so, void *addr, int len, int f
 	return 0;
 }
 
-/* The event loop's wait returned. The function's name depends on the architecture; set at load. */
+/* The event loop's wait returned. */
 static __always_inline int on_wait(void)
 {
 	struct clew_proc spare, *p = traced(bpf_get_current_pid_tgid() >> 32, &spare);
@@ -118,31 +118,31 @@ static __always_inline int on_wait(void)
 	return 0;
 }
 
-SEC("?fexit/__x64_sys_epoll_wait")
+SEC("?fexit/" SYSCALL_FN "epoll_wait")
 int BPF_PROG(clew_fx_epoll_wait, struct pt_regs *regs)
 {
 	return on_wait();
 }
 
-SEC("?fexit/__x64_sys_epoll_pwait")
+SEC("?fexit/" SYSCALL_FN "epoll_pwait")
 int BPF_PROG(clew_fx_epoll_pwait, struct pt_regs *regs)
 {
 	return on_wait();
 }
 
-SEC("?fexit/__x64_sys_epoll_pwait2")
+SEC("?fexit/" SYSCALL_FN "epoll_pwait2")
 int BPF_PROG(clew_fx_epoll_pwait2, struct pt_regs *regs)
 {
 	return on_wait();
 }
 
-SEC("?fexit/__x64_sys_poll")
+SEC("?fexit/" SYSCALL_FN "poll")
 int BPF_PROG(clew_fx_poll, struct pt_regs *regs)
 {
 	return SYS_ARG2(regs) > 1 ? on_wait() : 0;
 }
 
-SEC("?fexit/__x64_sys_ppoll")
+SEC("?fexit/" SYSCALL_FN "ppoll")
 int BPF_PROG(clew_fx_ppoll, struct pt_regs *regs)
 {
 	return SYS_ARG2(regs) > 1 ? on_wait() : 0;

@@ -126,14 +126,27 @@ struct sock_common {
 	u16 skc_num;
 	unsigned short skc_family;
 	volatile unsigned char skc_state;
+	unsigned long skc_flags;
 	possible_net_t skc_net;
 	struct in6_addr skc_v6_daddr, skc_v6_rcv_saddr;
 };
+enum sock_flags {
+	SOCK_DONE = 97, /* read from the kernel */
+};
 struct socket;
+struct sk_buff_head {
+	u32 qlen;
+};
 struct sock {
 	struct sock_common __sk_common;
 	u16 sk_type, sk_protocol;
 	struct socket *sk_socket;
+	struct sk_buff_head sk_receive_queue;
+	int sk_err;
+	u8 sk_shutdown;
+};
+struct sk_buff {
+	struct sock *sk;
 };
 struct socket {
 	struct file *file;
@@ -171,6 +184,11 @@ enum iter_type___ubuf {
 };
 struct msghdr {
 	struct iov_iter msg_iter;
+};
+struct unix_stream_read_state {
+	struct socket *socket;
+	struct msghdr *msg;
+	int flags;
 };
 
 struct epoll_event {

@@ -241,26 +241,34 @@ full:
 	return -1;
 }
 
-static __always_inline __u32 stream_pos(struct clew_kconn *c, const struct io *io, struct sock *sk)
+/*
+ * The position behind the last byte that crossed. A read that went on to the peer's FIN has
+ * counted that too (tcp_recvmsg_locked).
+ */
+static __always_inline __u32 tcp_after(struct sock *sk, __u8 dir)
 {
 	__u32 after;
 	__u8 state;
 
+	if (dir == CLEW_SEND)
+		return KREAD(tcp_sock, sk, write_seq);
+	after = KREAD(tcp_sock, sk, copied_seq);
+	state = KREAD(sock, sk, __sk_common.skc_state);
+	if (state >= CLEW_TCP_TIME_WAIT && state != CLEW_TCP_LISTEN &&
+	    after == KREAD(tcp_sock, sk, rcv_nxt))
+		after--;
+	return after;
+}
+
+static __always_inline __u32 stream_pos(struct clew_kconn *c, const struct io *io, struct sock *sk)
+{
 	if (c->family == CLEW_AF_UNIX) {
 		__u32 at = c->upos[io->dir & 1];
 
 		c->upos[io->dir & 1] = at + io->ret;
 		return at;
 	}
-	if (io->dir == CLEW_SEND)
-		return KREAD(tcp_sock, sk, write_seq) - io->ret;
-	after = KREAD(tcp_sock, sk, copied_seq);
-	/* a read that went on to the peer's FIN has counted that too (tcp_recvmsg_locked) */
-	state = KREAD(sock, sk, __sk_common.skc_state);
-	if (state >= CLEW_TCP_TIME_WAIT && state != CLEW_TCP_LISTEN &&
-	    after == KREAD(tcp_sock, sk, rcv_nxt))
-		after--;
-	return after - io->ret;
+	return tcp_after(sk, io->dir) - io->ret;
 }
 
 /* TCP counts what came in: is this the first byte, with nothing sent before? */

@@ -12,6 +12,7 @@
 #define CLEW_IPPROTO_TCP 6
 
 enum { /* include/net/tcp_states.h; from TIME_WAIT on the peer's FIN may have come */
+       CLEW_TCP_ESTABLISHED = 1,
        CLEW_TCP_SYN_SENT = 2,
        CLEW_TCP_FIN_WAIT1 = 4,
        CLEW_TCP_TIME_WAIT = 6,

@@ -33,6 +33,7 @@ enum {
 	SYS_SENDMMSG = 307,
 	SYS_EPOLL_PWAIT2 = 441,
 };
+#define SYSCALL_FN     "__x64_sys_" /* the function behind a system call */
 #define SYS_NR(regs)   ((regs)->orig_ax)
 #define SYS_ARG1(regs) ((regs)->di)
 #define SYS_ARG2(regs) ((regs)->si)
@@ -60,6 +61,7 @@ enum {
 	SYS_SENDMMSG = 269,
 	SYS_EPOLL_PWAIT2 = 441,
 };
+#define SYSCALL_FN     "__arm64_sys_"
 #define SYS_NR(regs)   ((regs)->syscallno)
 #define SYS_ARG1(regs) ((regs)->orig_x0)
 #define SYS_ARG2(regs) ((regs)->regs[1])

@@ -46,7 +46,7 @@ struct flow {
 	uint8_t where;
 	bool known; /* `next` is */
 	bool response, bodiless, upgraded, first_line, trailer, chunked, has_length;
-	bool colon, secret; /* in a head: behind the name; the value is to be masked */
+	bool colon, secret;   /* in a head: behind the name; the value is to be masked */
 	bool origin, connect; /* request line: the target begins with '/'; the method */
 	uint8_t part, slashes;
 	uint8_t name_n, value_n;

@@ -128,7 +128,8 @@ static uint32_t pow2_at_least(uint32_t v)
 	return p;
 }
 
-static void configure(struct clew_programs *pr, const struct clew_config *cfg)
+static void configure(struct clew_programs *pr, const struct clew_config *cfg,
+		      const struct layer *layer)
 {
 	struct clew_bpf_config *c = (void *)&pr->skel->rodata->config;
 
@@ -143,6 +144,8 @@ static void configure(struct clew_programs *pr, const struct clew_config *cfg)
 	bpf_map__set_max_entries(pr->skel->maps.threads, cfg->capture.max_connections);
 	bpf_map__set_max_entries(pr->skel->maps.procs, cfg->capture.max_processes);
 	bpf_map__set_max_entries(pr->skel->maps.hits, cfg->capture.max_processes);
+	bpf_map__set_max_entries(pr->skel->maps.calls, cfg->capture.max_connections);
+	bpf_map__set_autocreate(pr->skel->maps.calls, layer->layer == CLEW_LAYER_KPROBE);
 }
 
 static struct bpf_program *site_program(const struct clew_programs *pr, enum clew_site_kind kind)
@@ -169,7 +172,7 @@ static int load_layer(struct clew_programs *pr, const struct clew_config *cfg,
 	if (!pr->skel)
 		return -errno;
 	choose(pr, btf, layer);
-	configure(pr, cfg);
+	configure(pr, cfg, layer);
 	set_uprobe_type(pr);
 	err = clew_bpf__load(pr->skel);
 	if (err) {
@@ -417,7 +420,7 @@ void clew_programs__stats(struct clew_programs *pr, uint64_t count[CLEW_STAT_MAX
 			count[i] += percpu[cpu];
 	}
 	free(percpu);
-	count[CLEW_STAT_MISSED] = missed(pr);
+	count[CLEW_STAT_MISSED] += missed(pr);
 }
 
 void clew_programs__count_hits(struct clew_programs *pr, uint32_t pid, bool on)

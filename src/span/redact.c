@@ -47,7 +47,8 @@ static int hex(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* A key as its reader will see it: "%74oken" is "token". Returns its length, 0: too long for one. */
+/* A key as its reader will see it: "%74oken" is "token". Returns its length, 0: too long for one.
+ */
 static size_t decode(const char *key, size_t n, char *to)
 {
 	size_t used = 0;

@@ -180,8 +180,8 @@ int LLVMFuzzerTestOneInput(const __u8 *p, size_t n)
 		    budgets[(kind >> 5) % 5][1]);
 	w->pos[CLEW_SEND] = w->unix_socket ? 0 : 0xffffff00;
 	w->pos[CLEW_RECV] = w->unix_socket ? 0 : 5000;
-	native_sock_init(&w->sock, w->unix_socket ? CLEW_AF_UNIX : CLEW_AF_INET,
-			 w->pos[CLEW_SEND], w->pos[CLEW_RECV]);
+	native_sock_init(&w->sock, w->unix_socket ? CLEW_AF_UNIX : CLEW_AF_INET, w->pos[CLEW_SEND],
+			 w->pos[CLEW_RECV]);
 	if ((kind >> 3 & 3) == 1)
 		conn_accepted(&w->sock.u.sk, w->sock.inode.i_ino);
 	if ((kind >> 3 & 3) == 2)

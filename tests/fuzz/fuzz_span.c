@@ -117,10 +117,15 @@ static void build(const uint8_t *p, size_t n, uint8_t flags)
 	struct clew_exchange *ex = calloc(1, sizeof(*ex));
 	struct clew_resource *res = clew_resource__new(0, "", 0);
 	struct clew_wall wall = {0};
-	struct clew_text *fields[] = {
-		&ex->method,	&ex->target,	&ex->host,	  &ex->user_agent,
-		&ex->forwarded, &ex->x_forwarded_for, &ex->x_forwarded_proto, &ex->tracestate,
-		&ex->content_type};
+	struct clew_text *fields[] = {&ex->method,
+				      &ex->target,
+				      &ex->host,
+				      &ex->user_agent,
+				      &ex->forwarded,
+				      &ex->x_forwarded_for,
+				      &ex->x_forwarded_proto,
+				      &ex->tracestate,
+				      &ex->content_type};
 	struct clew_span *s;
 	size_t len;
 

@@ -12,8 +12,8 @@
 
 #include <cmocka.h>
 
-#define GET   "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
-#define OK    "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
+#define GET	 "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+#define OK	 "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 static void start(struct native_sock *s, enum native_release release, bool accepted)
@@ -44,12 +44,14 @@ static void test_classify(void **state)
 		const char *text;
 		enum sign is;
 	} cases[] = {
-		{"GET / HT", SIGN_REQUEST},   {"POST /x ", SIGN_REQUEST}, {"OPTIONS ", SIGN_REQUEST},
-		{"M-SEARCH", SIGN_REQUEST},   {"G", SIGN_REQUEST},	  {"GE", SIGN_REQUEST},
-		{"ACL / HT", SIGN_REQUEST},   {"HTTP/1.1", SIGN_RESPONSE}, {"HTTP/", SIGN_RESPONSE},
-		{"PRI * HT", SIGN_NONE},      {"\x16\x03\x01", SIGN_NONE}, {"get / ht", SIGN_NONE},
-		{"GE T / H", SIGN_NONE},      {"-ET / HT", SIGN_NONE},	  {"{\"a\":1}", SIGN_NONE},
-		{"", SIGN_NONE},
+		{"GET / HT", SIGN_REQUEST},  {"POST /x ", SIGN_REQUEST},
+		{"OPTIONS ", SIGN_REQUEST},  {"M-SEARCH", SIGN_REQUEST},
+		{"G", SIGN_REQUEST},	     {"GE", SIGN_REQUEST},
+		{"ACL / HT", SIGN_REQUEST},  {"HTTP/1.1", SIGN_RESPONSE},
+		{"HTTP/", SIGN_RESPONSE},    {"PRI * HT", SIGN_NONE},
+		{"\x16\x03\x01", SIGN_NONE}, {"get / ht", SIGN_NONE},
+		{"GE T / H", SIGN_NONE},     {"-ET / HT", SIGN_NONE},
+		{"{\"a\":1}", SIGN_NONE},    {"", SIGN_NONE},
 	};
 
 	(void)state;
@@ -85,7 +87,8 @@ static void test_walk_back(void **state)
 			start(&s, (enum native_release)release, true);
 			native_play(&s, &call);
 			seg = native_segment();
-			/* more buffers than are walked: the bytes cannot be seen, no message begins */
+			/* more buffers than are walked: the bytes cannot be seen, no message begins
+			 */
 			if (nr > CLEW_IOV_MAX + 1) {
 				assert_null(seg);
 				assert_int_equal(native_conn(&s)->class, CLEW_CLASS_UNKNOWN);

@@ -452,11 +452,11 @@ static void test_cannot_write(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_identical),	   TEST(test_largest),	   TEST(test_heads),
-		TEST(test_targets),	   TEST(test_other_protocol),
-		TEST(test_split_anywhere), TEST(test_until_close), TEST(test_unknown),
-		TEST(test_last_chunk),	   TEST(test_collision),   TEST(test_lying_segment),
-		TEST(test_truncated),	   TEST(test_corrupt),	   TEST(test_cannot_write),
+		TEST(test_identical),	TEST(test_largest),	   TEST(test_heads),
+		TEST(test_targets),	TEST(test_other_protocol), TEST(test_split_anywhere),
+		TEST(test_until_close), TEST(test_unknown),	   TEST(test_last_chunk),
+		TEST(test_collision),	TEST(test_lying_segment),  TEST(test_truncated),
+		TEST(test_corrupt),	TEST(test_cannot_write),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

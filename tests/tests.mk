@@ -116,7 +116,7 @@ lint:
 
 format:
 	$(Q)$(or $(CLANG_FORMAT),clang-format-19) -i $(wildcard src/*.[ch] src/*/*.[ch] include/*/*.h \
-		bpf/*.[ch] bpf/*/*.h tests/unit/*.[ch] tests/unit/*/*.[ch] tests/fuzz/*.[ch] tests/apps/*.c)
+		bpf/*.[ch] bpf/*/*.h tests/native/*.h tests/native/*/*.h tests/unit/*.[ch] tests/unit/*/*.[ch] tests/fuzz/*.[ch] tests/apps/*.c)
 
 # The agent itself under ASan and UBSan: $(B)/asan/clew; CLEW=$(B)/asan/clew make check-e2e uses it.
 asan:

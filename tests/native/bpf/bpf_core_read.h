@@ -18,10 +18,10 @@ _Bool native_exists(const char *what);
  */
 #define NATIVE_IS(p, type) __builtin_types_compatible_p(__typeof__(*(p)), type)
 #define NATIVE_SHIFT(p)                                                                            \
-	(NATIVE_IS(p, struct tcp_sock)	       ? NATIVE_TCP_AT                                    \
-	 : NATIVE_IS(p, struct unix_sock)      ? NATIVE_UNIX_AT                                   \
-	 : NATIVE_IS(p, struct iov_iter___62)  ? NATIVE_ITER62_AT                                 \
-	 : NATIVE_IS(p, struct iov_iter___510) ? NATIVE_ITER510_AT                                \
+	(NATIVE_IS(p, struct tcp_sock)	       ? NATIVE_TCP_AT                                     \
+	 : NATIVE_IS(p, struct unix_sock)      ? NATIVE_UNIX_AT                                    \
+	 : NATIVE_IS(p, struct iov_iter___62)  ? NATIVE_ITER62_AT                                  \
+	 : NATIVE_IS(p, struct iov_iter___510) ? NATIVE_ITER510_AT                                 \
 					       : 0)
 #define NATIVE_TCP_AT	  256
 #define NATIVE_UNIX_AT	  512
@@ -31,7 +31,8 @@ _Bool native_exists(const char *what);
 #define NATIVE_READ1(p, a)                                                                         \
 	({                                                                                         \
 		__typeof__((p)->a) v1_;                                                            \
-		bpf_probe_read_kernel((void *)&v1_, sizeof(v1_), (const char *)&(p)->a + NATIVE_SHIFT(p));          \
+		bpf_probe_read_kernel((void *)&v1_, sizeof(v1_),                                   \
+				      (const char *)&(p)->a + NATIVE_SHIFT(p));                    \
 		v1_;                                                                               \
 	})
 #define NATIVE_READ2(p, a, b)                                                                      \

@@ -32,11 +32,12 @@ suite() {
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 }
 
-suite build make --no-print-directory all apps
+j="-j$(nproc)"
+suite build make --no-print-directory "$j" all apps
 suite lint make --no-print-directory lint
-suite unit make --no-print-directory check-unit
+suite unit make --no-print-directory "$j" check-unit
 SUM=1 suite harness make --no-print-directory check-harness
-suite fuzz make --no-print-directory fuzz-short
+suite fuzz make --no-print-directory "$j" fuzz-short
 suite e2e make --no-print-directory check-e2e
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ]

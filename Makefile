@@ -22,10 +22,13 @@ VERSION := 0.1.0
 PKGS := libbpf libelf zlib libcurl yaml-0.1 jansson libprotobuf-c grpc libxxhash
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
 CFLAGS ?= -O2 -g
+# asked once: recipes expand their variables for every file
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+PKG_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 CPPFLAGS_ALL = -D_GNU_SOURCE -DCLEW_VERSION='"$(VERSION)"' -Iinclude -Isrc -I$(B) \
-	$(shell pkg-config --cflags $(PKGS) 2>/dev/null) $(CPPFLAGS)
+	$(PKG_CFLAGS) $(CPPFLAGS)
 CFLAGS_ALL = -std=gnu11 -fno-strict-aliasing -fno-omit-frame-pointer $(WARN) $(CFLAGS) $(SAN)
-LIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lisal -lgpr -lpthread -lm
+LIBS = $(PKG_LIBS) -lisal -lgpr -lpthread -lm
 
 .PHONY: all
 all: $(B)/clew

@@ -210,8 +210,13 @@ static __always_inline int unix_enter(struct socket *so, struct msghdr *msg, __u
 	return 0;
 }
 
-/* `ret`: bytes moved, or all of them when it is 0 and `zero_is_all`. `slot`: one per program. */
-static __always_inline int unix_leave(__u32 slot, long ret, bool zero_is_all)
+enum {
+	ALL_ON_ZERO = 1, /* returns 0 when all was moved, else how much */
+	NO_BYTES = 2
+}; /* what moves is never in user memory */
+
+/* `slot`: every program has its own. */
+static __always_inline int unix_leave(__u32 slot, long ret, int flags)
 {
 	__u64 id = bpf_get_current_pid_tgid();
 	struct call *call = call_of(id, false);
@@ -221,11 +226,12 @@ static __always_inline int unix_leave(__u32 slot, long ret, bool zero_is_all)
 		return 0;
 	call->unix_open = 0;
 	p = traced(id >> 32, &spare);
-	if (zero_is_all && !ret)
+	if (flags & ALL_ON_ZERO && !ret)
 		ret = call->left;
 	if (!p || ret <= 0)
 		return 0;
-	return socket_io(p, slot, (void *)call->so, (void *)call->msg, call->dir, ret);
+	return socket_io(p, slot, (void *)call->so, flags & NO_BYTES ? NULL : (void *)call->msg,
+			 call->dir, ret);
 }
 
 /* The stream socket that a buffer is being sent from, or NULL; TCP's have no owner yet. */
@@ -250,7 +256,7 @@ int BPF_KPROBE(clew_kp_unix_copy, struct sk_buff *skb, int off, struct iov_iter 
 SEC("?kretprobe/skb_copy_datagram_from_iter")
 int BPF_KRETPROBE(clew_kr_unix_copy, int ret)
 {
-	return unix_leave(1, ret, true);
+	return unix_leave(1, ret, ALL_ON_ZERO);
 }
 
 /* sendfile(2) and splice(2) to a Unix socket: from 6.5, and up to 6.4 */
@@ -263,7 +269,7 @@ int BPF_KPROBE(clew_kp_unix_splice, struct sk_buff *skb)
 SEC("?kretprobe/skb_splice_from_iter")
 int BPF_KRETPROBE(clew_kr_unix_splice, long ret)
 {
-	return unix_leave(2, ret, false);
+	return unix_leave(2, ret, NO_BYTES);
 }
 
 SEC("?kprobe/unix_stream_sendpage")
@@ -275,7 +281,7 @@ int BPF_KPROBE(clew_kp_unix_sendpage, struct socket *so)
 SEC("?kretprobe/unix_stream_sendpage")
 int BPF_KRETPROBE(clew_kr_unix_sendpage, long ret)
 {
-	return unix_leave(3, ret, false);
+	return unix_leave(3, ret, NO_BYTES);
 }
 
 SEC("?kprobe/unix_stream_read_actor")
@@ -289,7 +295,7 @@ int BPF_KPROBE(clew_kp_unix_read, void *skb, int skip, int chunk, struct unix_st
 SEC("?kretprobe/unix_stream_read_actor")
 int BPF_KRETPROBE(clew_kr_unix_read, int ret)
 {
-	return unix_leave(4, ret, false);
+	return unix_leave(4, ret, 0);
 }
 
 SEC("?kprobe/unix_stream_splice_actor")
@@ -302,13 +308,14 @@ int BPF_KPROBE(clew_kp_unix_splice_read, void *skb, int skip, int chunk,
 SEC("?kretprobe/unix_stream_splice_actor")
 int BPF_KRETPROBE(clew_kr_unix_splice_read, int ret)
 {
-	return unix_leave(5, ret, false);
+	return unix_leave(5, ret, NO_BYTES);
 }
 
 /* The peer will send no more, and all that it sent was read: a read returns 0 from now on. */
 static __always_inline int unix_ended(__u32 slot, struct sock *sk)
 {
 	__u64 key = (__u64)sk;
+	struct clew_segment *e;
 	struct clew_kconn *c;
 	struct work *w;
 
@@ -327,7 +334,13 @@ static __always_inline int unix_ended(__u32 slot, struct sock *sk)
 	w->cut.seq = c->upos[CLEW_RECV];
 	w->cut.flags = CLEW_SEG_EOF;
 	w->cut.dir = CLEW_RECV;
-	segment_emit(w);
+	e = RESERVE(struct clew_segment);
+	if (!e) {
+		count(CLEW_STAT_DROP_SEGMENTS);
+		return 0;
+	}
+	segment_fill(e, &w->cut, 0);
+	SUBMIT(e);
 	return 0;
 }
 

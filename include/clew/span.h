@@ -50,6 +50,7 @@ struct clew_resource {
 	struct clew_attr *attrs; /* service.name is always there */
 	struct clew_str service_name;
 	char *text; /* owns the strings */
+	size_t text_len;
 };
 
 enum clew_span_kind {
@@ -151,6 +152,8 @@ void clew_span__bool(struct clew_span *span, const char *key, bool v);
  * service.name becomes "unknown_service". Returns NULL when out of memory or malformed.
  */
 struct clew_resource *clew_resource__new(uint32_t pid, const char *text, size_t len);
+/* The same of another process: a child that runs its parent's program. NULL: out of memory. */
+struct clew_resource *clew_resource__child(const struct clew_resource *res, uint32_t pid);
 struct clew_resource *clew_resource__get(struct clew_resource *res);
 void clew_resource__put(struct clew_resource *res);
 

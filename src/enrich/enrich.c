@@ -2,10 +2,12 @@
 /*
  * enrich.c - processes and their resources.
  *
- * A child has its parent's resource until its own is known; a process that ended is kept for a
+ * A child has its parent's resource, but for the pid, until its own is known; a process that
+ * became another program has none until then. A process that ended is kept for a
  * while, because its last spans may still be in the correlate window. Bounded by
  * capture.max_processes: beyond it, spans get the resource "unknown_service".
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,6 +74,15 @@ static void on_info(struct clew_enrich *en, const struct clew_proc_info *info)
 	    clew_resource__new(info->h.pid, info->text, info->text_len));
 }
 
+static void on_exec(struct clew_enrich *en, uint32_t pid)
+{
+	char text[32] = "process.pid";
+	size_t n = sizeof("process.pid");
+
+	n += (size_t)snprintf(text + n, sizeof(text) - n, "%" PRIu32, pid) + 1;
+	set(en, pid, CLEW_RT_OTHER, clew_resource__new(pid, text, n));
+}
+
 void clew_enrich__event(struct clew_enrich *en, const struct clew_event *ev)
 {
 	const struct clew_proc_event *e = (const void *)ev;
@@ -82,7 +93,9 @@ void clew_enrich__event(struct clew_enrich *en, const struct clew_event *ev)
 	} else if (ev->type == CLEW_EV_FORK) {
 		p = find(en, ev->pid);
 		if (p)
-			set(en, e->other, p->runtime, clew_resource__get(p->res));
+			set(en, e->other, p->runtime, clew_resource__child(p->res, e->other));
+	} else if (ev->type == CLEW_EV_EXEC && e->other) {
+		on_exec(en, ev->pid);
 	} else if (ev->type == CLEW_EV_EXIT) {
 		p = find(en, ev->pid);
 		if (p)

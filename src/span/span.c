@@ -253,6 +253,7 @@ struct clew_resource *clew_resource__new(uint32_t pid, const char *text, size_t 
 	res->attrs = (struct clew_attr *)(res + 1);
 	args = (struct clew_str *)(res->attrs + pairs + 1);
 	res->text = (char *)(args + nr_args);
+	res->text_len = len;
 	if (len)
 		memcpy(res->text, text, len);
 	for (p = res->text, end = p + len; p < end;) {
@@ -268,6 +269,16 @@ struct clew_resource *clew_resource__new(uint32_t pid, const char *text, size_t 
 	if (!res->service_name.p)
 		resource_add(res, "service.name", "unknown_service", args);
 	return res;
+}
+
+struct clew_resource *clew_resource__child(const struct clew_resource *res, uint32_t pid)
+{
+	struct clew_resource *child = clew_resource__new(pid, res->text, res->text_len);
+
+	for (uint32_t i = 0; child && i < child->nr_attrs; i++)
+		if (child->attrs[i].type == CLEW_ATTR_INT)
+			child->attrs[i].i = pid; /* process.pid, the only number */
+	return child;
 }
 
 struct clew_resource *clew_resource__get(struct clew_resource *res)

@@ -13,6 +13,7 @@ from .proc import BUILD, wait_for
 CLEW = os.environ.get("CLEW", os.path.join(BUILD, "clew"))
 LAYER = os.environ.get("CLEW_E2E_LAYER", "")  # fentry, kprobe, rawtp: force one
 READY = re.compile(r"^clew: ready", re.M)
+HOOKS = os.environ.get("CLEW_E2E_HOOKS", "")  # a line of {program: runs} for each run goes there
 STOP_S = 5  # the contract: a stop drains within 5 s
 
 
@@ -81,6 +82,8 @@ class Clew:
         """End it; returns (spans, ledger). Fails unless it ends cleanly, in time, balanced."""
         self.peak = self.peak_kb()
         self.cpu_s = self.cpu()
+        if HOOKS:
+            self.note_hooks()
         t = time.monotonic()
         self.proc.send(sig)
         code = self.proc.wait(STOP_S + 5)
@@ -95,6 +98,13 @@ class Clew:
         with open(self.ledger_path) as f:
             self.ledger = json.load(f)
         return self.spans(), self.ledger
+
+    def note_hooks(self):
+        """How often each BPF program ran; needs the sysctl kernel.bpf_stats_enabled."""
+        mine, _ = self.prog_ids()
+        runs = {p["name"]: p.get("run_cnt", 0) for p in bpf_show("prog") if p["id"] in mine}
+        with open(HOOKS, "a", encoding="ascii") as f:
+            f.write(json.dumps(runs) + "\n")
 
     def prog_ids(self):
         """Ids of the BPF programs and maps that this process holds, from its descriptors."""
@@ -111,12 +121,16 @@ class Clew:
         return progs, maps
 
 
-def bpf_ids(kind):
-    """All ids of BPF programs ("prog") or maps ("map") that the kernel has now."""
+def bpf_show(kind):
+    """All BPF programs ("prog") or maps ("map") that the kernel has now, as bpftool says it."""
     env = {"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}
     out = subprocess.run(["bpftool", "-j", kind, "show"], capture_output=True, text=True,
                          env=env, check=True).stdout
-    return {e["id"] for e in json.loads(out)}
+    return json.loads(out)
+
+
+def bpf_ids(kind):
+    return {e["id"] for e in bpf_show(kind)}
 
 
 def command(*args, env=None, timeout=60, binary=None):

@@ -48,7 +48,9 @@ static void info(struct fixture *f, uint32_t pid, uint16_t runtime, const char *
 	struct clew_proc_info *ev;
 
 	memcpy(text + n, name, strlen(name) + 1);
-	ev = event__info(pid, runtime, text, n + strlen(name) + 1, SEC);
+	n += strlen(name) + 1;
+	n += (size_t)snprintf(text + n, sizeof(text) - n, "process.pid%c%u", 0, pid) + 1;
+	ev = event__info(pid, runtime, text, n, SEC);
 	clew_enrich__event(f->en, &ev->h);
 	free(ev);
 }
@@ -65,6 +67,9 @@ static void assert_name(struct fixture *f, uint32_t pid, const char *want)
 	struct clew_resource *res = clew_enrich__resource(f->en, pid);
 
 	assert_non_null(res);
+	for (uint32_t i = 0; i < res->nr_attrs; i++)
+		if (!strcmp(res->attrs[i].key, "process.pid"))
+			assert_int_equal(res->attrs[i].i, pid);
 	assert_int_equal(res->service_name.n, strlen(want));
 	assert_memory_equal(res->service_name.p, want, strlen(want));
 }
@@ -141,6 +146,25 @@ static void test_fork(void **state)
 	assert_name(f, 1, "api");
 }
 
+static void test_exec(void **state)
+{
+	struct fixture *f = *state;
+
+	info(f, 1, CLEW_RT_PYTHON, "api");
+	proc(f, CLEW_EV_FORK, 1, 2, SEC);
+	proc(f, CLEW_EV_EXEC, 2, 0, SEC); /* not traced: the agent will look at it */
+	assert_name(f, 2, "api");
+	proc(f, CLEW_EV_EXEC, 2, 1, SEC); /* no longer its parent's program */
+	assert_name(f, 2, "unknown_service");
+	assert_int_equal(clew_enrich__runtime(f->en, 2), CLEW_RT_OTHER);
+	assert_int_equal(clew_enrich__resource(f->en, 2)->pid, 2);
+	proc(f, CLEW_EV_FORK, 2, 3, SEC);
+	assert_name(f, 3, "unknown_service");
+	info(f, 2, CLEW_RT_GO, "job");
+	assert_name(f, 2, "job");
+	assert_name(f, 1, "api");
+}
+
 static void test_exit(void **state)
 {
 	struct fixture *f = *state;
@@ -205,7 +229,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_info), TEST(test_reference), TEST(test_malformed_info), TEST(test_fork),
-		TEST(test_exit), TEST(test_bounds),    TEST(test_marks),
+		TEST(test_exec), TEST(test_exit),      TEST(test_bounds),	  TEST(test_marks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

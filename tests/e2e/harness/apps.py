@@ -41,12 +41,12 @@ UPSTREAM = """
     upstream behind {{ server {server}; keepalive 128; keepalive_requests 100000000; }}
 """
 PROXY = """
-        location /n/ {
+        location /n/ {{
             proxy_pass http://behind/f/;
             proxy_http_version 1.1;
             proxy_set_header Connection "";
-            proxy_read_timeout 60s;
-        }
+            proxy_read_timeout {timeout}s;
+        }}
 """
 
 
@@ -60,7 +60,8 @@ def nginx(env, upstream=None, host="127.0.0.1", workers=1, locations="", reuse="
             user="user root;" if os.geteuid() == 0 else "", dir=env.dir, port=port,
             workers=workers, listen=listen + reuse,
             upstream=UPSTREAM.format(server=upstream) if upstream else "",
-            locations=(PROXY if upstream else "") + locations))
+            locations=(PROXY.format(timeout=int(60 * proc.SCALE)) if upstream else "") +
+            locations))
     p = env.start("nginx", ["nginx", "-e", env.path(f"nginx-{port}.err"), "-p", env.dir, "-c", conf],
                   env={"PATH": os.environ["PATH"] + ":/usr/sbin"})
     p.host, p.port = host, port
@@ -117,6 +118,7 @@ class Chain:
     ends = ("l",)
 
     def __init__(self, env, noise_ms=25):
+        noise_ms = round(noise_ms * proc.SCALE)  # it is to be there, not to fill the machine
         self.env = env
         self.leaf = leaf(env)
         self.go = gosvc(env, self.leaf.url, noise_ms=noise_ms)
@@ -142,6 +144,8 @@ class Load:
         self.first = getattr(env, "next_id", 1)
         env.next_id = self.first + (count or 10_000_000)
         self.records_path = env.path(f"records-{self.first}.jsonl")
+        if count and seconds:
+            seconds *= proc.SCALE  # a deadline, not a duration
         argv = [*via, os.path.join(BIN, "load"), "-p", port, "-c", conc, "-i", self.first,
                 "-t", prefix, "-o", self.records_path, "-w", timeout * proc.SCALE]
         for s in shapes:

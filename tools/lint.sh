@@ -54,6 +54,16 @@ check "public headers stand alone" "$(for f in $(pick '^include/clew/.*\.h$'); d
 	echo "#include <clew/$(basename "$f")>" |
 		gcc -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -Iinclude -fsyntax-only -x c - 2>&1 | head -n 3
 done)"
+if command -v "${CLANG:=clang-19}" >/dev/null; then
+	check "bpf/ compiles for arm64" "$(for f in $(pick '^bpf/.*\.bpf\.c$'); do
+		"$CLANG" -target bpf -D__TARGET_ARCH_arm64 -DCLEW_OBJECT="$(basename "$f" .bpf.c)" -O2 -Wall \
+			-Wno-unused-parameter -idirafter "/usr/include/$(gcc -print-multiarch)" -Iinclude -Ibpf \
+			-Ivmlinux -fsyntax-only "$f" 2>&1 | grep -E 'error|warning' | head -n 3
+	done)"
+else
+	skipped=$((skipped + 1))
+	echo "bpf/ compiles for arm64: skipped: no $CLANG"
+fi
 check "function length <= $MAX_FUNCTION" "$(for f in $(printf '%s\n' $c_files | grep -v ^vmlinux/); do
 	awk -v f="$f" -v max=$MAX_FUNCTION '
 		/^[a-zA-Z_].*\)$/ || /^[a-zA-Z_].*,$/ || /^[a-zA-Z_].*\($/ {if (!s) s = NR}

@@ -13,6 +13,7 @@ import zlib
 
 import btf_check
 import initramfs
+import matrix
 import run
 
 
@@ -239,6 +240,32 @@ class Runner(InFolder):
         self.assertEqual(self.shell(["echo $GUEST_KERNEL; exit 9"]).returncode, 9)
         self.assertEqual(self.shell(["pwd"]).stdout.strip(), os.getcwd())
         self.assertEqual(self.shell(["echo $Q"], ["Q=1 2"]).stdout, "1 2\n")
+
+
+class Figures(InFolder):
+    OLD = {"a": {"6.1": [10000, 100], "sid": [1, 1]}, "b": {"6.1": [10, 0]}}
+
+    def compare(self, **loaded):
+        return matrix.compare(self.OLD, "6.1", {name: {"insns": insns, "stack": stack}
+                                                for name, (insns, stack) in loaded.items()})
+
+    def test_growth(self):
+        self.assertEqual(self.compare(a=(10000, 100), b=(10, 0)), ([], []))
+        self.assertEqual(self.compare(a=(17000, 100), b=(2000, 0)), ([], []))  # half, and the slack
+        wrong, _ = self.compare(a=(17001, 100))
+        self.assertEqual(wrong, ["a: 10000 -> 17001 instructions"])
+
+    def test_stack(self):
+        self.assertEqual(self.compare(b=(10, 449))[0], ["b: 449 of 512 bytes of stack"])
+
+    def test_new(self):
+        self.assertEqual(self.compare(c=(90000, 0)), ([], ["c"]))
+
+    def test_saved(self):
+        path = self.path("figures.json")
+        self.assertEqual(matrix.load(path), {})
+        matrix.save(path, self.OLD)
+        self.assertEqual(matrix.load(path), self.OLD)
 
 
 def main():

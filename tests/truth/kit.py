@@ -184,6 +184,28 @@ def venv(name, packages, python=proc.PYTHON):
     return os.path.join(folder, "venv", "bin", "python")
 
 
+def python(name, packages, which="system"):
+    """The python of a virtual environment. "system": the one of the end-to-end tests; "other":
+    another version, from TRUTH_PYTHON or the newest python3.N on PATH."""
+    if which == "system":
+        return venv(name, packages)
+    own = version_of(proc.PYTHON)
+    for exe in [os.environ.get("TRUTH_PYTHON")] + [f"python3.{n}" for n in range(13, 7, -1)]:
+        version = exe and version_of(exe)
+        if version and version != own:
+            return venv(f"{name}-{version}", packages, exe)
+    raise case.Skip("no second Python: put one on PATH, or name it in TRUTH_PYTHON")
+
+
+def version_of(exe):
+    try:
+        p = subprocess.run([exe, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"],
+                           capture_output=True, text=True)
+    except OSError:
+        return None
+    return p.stdout.strip() if p.returncode == 0 else None
+
+
 def npm(name, sources):
     """Sources with their package.json, `npm install`ed; returns the folder."""
     need("node", "npm")

@@ -109,11 +109,11 @@ int BPF_PROG(clew_fx_unix_connect, struct socket *so, void *addr, int len, int f
 }
 
 /* The event loop's wait returned. */
-static __always_inline int on_wait(void)
+static __always_inline int on_wait(struct pt_regs *regs, bool epoll)
 {
 	struct clew_proc spare, *p = traced(bpf_get_current_pid_tgid() >> 32, &spare);
 
-	if (p)
+	if (p && !(epoll && waits_for_one(p, SYS_ARG1(regs), SYS_ARG3(regs))))
 		context_loop_turn(p);
 	return 0;
 }
@@ -121,29 +121,29 @@ static __always_inline int on_wait(void)
 SEC("?fexit/" SYSCALL_FN "epoll_wait")
 int BPF_PROG(clew_fx_epoll_wait, struct pt_regs *regs)
 {
-	return on_wait();
+	return on_wait(regs, true);
 }
 
 SEC("?fexit/" SYSCALL_FN "epoll_pwait")
 int BPF_PROG(clew_fx_epoll_pwait, struct pt_regs *regs)
 {
-	return on_wait();
+	return on_wait(regs, true);
 }
 
 SEC("?fexit/" SYSCALL_FN "epoll_pwait2")
 int BPF_PROG(clew_fx_epoll_pwait2, struct pt_regs *regs)
 {
-	return on_wait();
+	return on_wait(regs, true);
 }
 
 SEC("?fexit/" SYSCALL_FN "poll")
 int BPF_PROG(clew_fx_poll, struct pt_regs *regs)
 {
-	return SYS_ARG2(regs) > 1 ? on_wait() : 0;
+	return SYS_ARG2(regs) > 1 ? on_wait(regs, false) : 0;
 }
 
 SEC("?fexit/" SYSCALL_FN "ppoll")
 int BPF_PROG(clew_fx_ppoll, struct pt_regs *regs)
 {
-	return SYS_ARG2(regs) > 1 ? on_wait() : 0;
+	return SYS_ARG2(regs) > 1 ? on_wait(regs, false) : 0;
 }

@@ -255,6 +255,14 @@ int BPF_PROG(clew_rt_recv, struct sock *sk, int ret, int flags)
 	return flags & CLEW_MSG_PEEK ? 0 : on_length(2, sk, ret, CLEW_RECV);
 }
 
+/* A wait for more than one thing at a time. */
+static __always_inline bool is_loop_wait(const struct clew_proc *p, struct pt_regs *regs,
+					 enum what what)
+{
+	return what == W_LOOP ? !waits_for_one(p, SYS_ARG1(regs), SYS_ARG3(regs))
+			      : SYS_ARG2(regs) > 1;
+}
+
 /* Event loops' turns alone. Attached when the first process that needs them is traced. */
 SEC("?tp_btf/sys_exit")
 int BPF_PROG(clew_rt_turn, struct pt_regs *regs, long ret)
@@ -265,7 +273,7 @@ int BPF_PROG(clew_rt_turn, struct pt_regs *regs, long ret)
 	if (what != W_LOOP && what != W_POLL)
 		return 0;
 	p = traced(bpf_get_current_pid_tgid() >> 32, &spare);
-	if (p && (what == W_LOOP || SYS_ARG2(regs) > 1))
+	if (p && is_loop_wait(p, regs, what))
 		context_loop_turn(p);
 	return 0;
 }
@@ -282,12 +290,8 @@ int BPF_PROG(clew_sys_exit, struct pt_regs *regs, long ret)
 	p = traced(bpf_get_current_pid_tgid() >> 32, &spare);
 	if (!p)
 		return 0;
-	if (what == W_LOOP) {
-		context_loop_turn(p);
-		return 0;
-	}
-	if (what == W_POLL) {
-		if (SYS_ARG2(regs) > 1) /* waits for more than one thing at a time */
+	if (what == W_LOOP || what == W_POLL) {
+		if (is_loop_wait(p, regs, what))
 			context_loop_turn(p);
 		return 0;
 	}

@@ -78,6 +78,19 @@ struct file {
 struct file___510 { /* up to 5.10 */
 	struct list_head f_ep_links;
 };
+struct rb_node {
+	struct rb_node *rb_right;
+	struct rb_node *rb_left;
+};
+struct rb_root {
+	struct rb_node *rb_node;
+};
+struct rb_root_cached {
+	struct rb_root rb_root;
+};
+struct eventpoll {
+	struct rb_root_cached rbr;
+};
 struct fdtable {
 	unsigned int max_fds;
 	struct file **fd;

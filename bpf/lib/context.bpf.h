@@ -185,6 +185,28 @@ static __always_inline void context_uring(struct context *c)
 		c->loop = CLEW_SEG_LOOP;
 }
 
+/*
+ * A wait for one descriptor is no event loop: gunicorn's threads wait so for their own connection.
+ * Python asks epoll for at most as many events as it has registered; whether there is but one is
+ * seen in the kernel's tree of them.
+ */
+static __always_inline bool waits_for_one(const struct clew_proc *p, __u32 epfd, int max)
+{
+	struct task_struct *t = (void *)bpf_get_current_task();
+	struct eventpoll *ep;
+	struct rb_node *node;
+	struct file **fds, *file = NULL;
+
+	if (max != 1 || p->runtime != CLEW_RT_PYTHON ||
+	    epfd >= BPF_CORE_READ(t, files, fdt, max_fds))
+		return false;
+	fds = BPF_CORE_READ(t, files, fdt, fd);
+	bpf_probe_read_kernel(&file, sizeof(file), fds + epfd);
+	ep = BPF_CORE_READ(file, private_data);
+	node = BPF_CORE_READ(ep, rbr.rb_root.rb_node);
+	return node && !BPF_CORE_READ(node, rb_left) && !BPF_CORE_READ(node, rb_right);
+}
+
 /* The current thread came back from waiting in an event loop. */
 static __always_inline void context_loop_turn(const struct clew_proc *p)
 {

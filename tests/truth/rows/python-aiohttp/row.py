@@ -6,7 +6,7 @@ from kit import Case, Row, beside, chain, python, service
 def start(env, case):
     exe = python("python-aiohttp", ["aiohttp", "uvloop"], case.options.get("python", "system"))
     more = {"LOOP": case.options.get("loop", "asyncio")}
-    return chain(env, lambda url: service(env, "app", [exe, *beside(__file__, "app.py")], url,
+    return chain(env, lambda url: service(env, "app", [exe, beside(__file__, "app.py")], url,
                                           more_env=more))
 
 

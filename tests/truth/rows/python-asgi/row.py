@@ -12,7 +12,7 @@ def start(env, case):
     exe = python("python-asgi", PACKAGES, case.options.get("python", "system"))
     more = {"LOOP": case.options.get("loop", "asyncio"), "CLIENT": case.options["client"],
             "HTTP": case.options.get("http", "httptools")}
-    return chain(env, lambda url: service(env, "app", [exe, *beside(__file__, "app.py")], url,
+    return chain(env, lambda url: service(env, "app", [exe, beside(__file__, "app.py")], url,
                                           more_env=more))
 
 

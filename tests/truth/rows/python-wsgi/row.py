@@ -13,14 +13,15 @@ FAILING = ["err", "timeout", "abort", "one"]
 
 def start(env, case):
     exe = python("python-wsgi", PACKAGES, case.options.get("python", "system"))
-    app = beside(__file__, "app.py")[0]
+    app = beside(__file__, "app.py")
 
     def one(url):
         port = proc.free_port()
         argv = [exe, app]
         if "gunicorn" in case.options:
             argv = [exe, "-m", "gunicorn", "--chdir", os.path.dirname(app), "-b",
-                    f"127.0.0.1:{port}", "--keep-alive", "60", *case.options["gunicorn"], "app:app"]
+                    f"127.0.0.1:{port}", "--keep-alive", "60", "--no-control-socket",
+                    *case.options["gunicorn"], "app:app"]
 
         def ready():
             try:  # the answer starts the threads

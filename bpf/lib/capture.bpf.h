@@ -400,7 +400,7 @@ static __always_inline int capture(const struct clew_proc *p, struct work *w)
 		return 0;
 	conn_announce(c, sk);
 	cut->id = bpf_get_current_pid_tgid();
-	calls = io->dir == CLEW_SEND && c->role != CLEW_ROLE_SERVER;
+	calls = io->dir == CLEW_SEND;
 	/* an answer that goes on: who began it has been told */
 	context_read(p, &cut->who, cut->id, calls,
 		     !flip && io->dir == CLEW_SEND && c->role == CLEW_ROLE_SERVER);

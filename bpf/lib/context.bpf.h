@@ -132,14 +132,14 @@ static __always_inline void context_python(const struct clew_proc *p, struct con
 		return;
 	c->kind = CLEW_CTX_PYTHON;
 	if (!calls)
-		return; /* only a call out asks whether its Task lives */
+		return; /* only who writes is asked whether its Task lives */
 	key = py_task_key(c->ctx, tgid);
 	task = bpf_map_lookup_elem(&py_tasks, &key);
 	if (task && user_u64(*task + p->py_task_ctx) == c->ctx)
 		c->ref = *task;
 }
 
-/* `calls`: these bytes are a request that goes out; `cheap`: only who runs, not in which context.
+/* `calls`: these bytes begin a message that goes out; `cheap`: only who runs, not in which context.
  */
 static __always_inline void context_read(const struct clew_proc *p, struct context *c, __u64 id,
 					 bool calls, bool cheap)

@@ -66,6 +66,7 @@ async def noise():
 async def make():
     global client
     client = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=512))
+    client._retry_connection = False  # a call that is cut off is made once, as the truth says
     if NOISE:
         task(noise())
     app = web.Application()

@@ -123,6 +123,7 @@ async def life(app):
     else:
         import aiohttp
         c = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=512))
+        c._retry_connection = False  # a call that is cut off is made once, as the truth says
 
         async def call(url, timeout, body):
             async with c.request("POST" if body is not None else "GET", url, data=body,

@@ -99,6 +99,11 @@ struct clew_proto_sink {
 	void (*done)(void *arg, struct clew_exchange *ex);     /* complete, or as far as known */
 	/* not to become a span; reason is enum clew_exchange_drop */
 	void (*dropped)(void *arg, struct clew_exchange *ex, int reason);
+	/*
+	 * May so many bytes more be kept until a message is complete? Negative: they are given
+	 * back. NULL: any number.
+	 */
+	bool (*keep)(void *arg, int64_t bytes);
 };
 
 enum clew_verdict {

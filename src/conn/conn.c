@@ -16,7 +16,8 @@
 #define SECOND		   1000000000ULL
 #define DYING_NS	   (2 * SECOND)
 #define FREE_EXCHANGES_MAX 4096
-#define EXITED_MAX	   64
+#define EXITED_SLOTS	   4096		 /* processes between two ticks; half of them used */
+#define KEPT_MAX	   (64ULL << 20) /* bytes of heads that are not complete, all connections */
 
 enum conn_state { CONN_NEW, CONN_PARSING, CONN_IGNORED };
 
@@ -30,10 +31,13 @@ struct clew_conns {
 	struct clew_conn lru; /* list head */
 	struct clew_exchange *free_exchanges;
 	uint32_t nr_free, nr_exchanges;
-	uint32_t exited[EXITED_MAX];
+	struct {
+		uint32_t pid; /* 0: empty */
+		uint64_t ts;
+	} exited[EXITED_SLOTS]; /* since the last tick, by pid, linear probing */
 	uint32_t nr_exited;
 	struct clew_conn *feeding; /* whose parser runs now */
-	uint64_t bytes;
+	uint64_t bytes, kept;
 };
 
 /* ---- table ----------------------------------------------------------------------------- */
@@ -148,6 +152,17 @@ void clew_exchange__free(struct clew_exchange *ex)
 	ex->next = conns->free_exchanges;
 	conns->free_exchanges = ex;
 	conns->nr_free++;
+}
+
+/* Who sends the beginnings of requests on 100,000 connections takes no more than this. */
+static bool on_keep(void *arg, int64_t bytes)
+{
+	struct clew_conns *conns = arg;
+
+	if (bytes > 0 && conns->kept + (uint64_t)bytes > KEPT_MAX)
+		return false;
+	conns->kept += (uint64_t)bytes;
+	return true;
 }
 
 static void on_request(void *arg, struct clew_exchange *ex)
@@ -416,6 +431,37 @@ static int on_segment(struct clew_conns *conns, const struct clew_segment *seg)
 	return drop;
 }
 
+/* ---- processes that ended ---------------------------------------------------------------- */
+
+/* The slot of the pid, or the empty one where it belongs. */
+static uint32_t exited_slot(const struct clew_conns *conns, uint32_t pid)
+{
+	uint32_t i = pid * 2654435761U >> 20;
+
+	while (conns->exited[i].pid && conns->exited[i].pid != pid)
+		i = (i + 1) % EXITED_SLOTS;
+	return i;
+}
+
+static void note_exit(struct clew_conns *conns, uint32_t pid, uint64_t ts)
+{
+	uint32_t i = exited_slot(conns, pid);
+
+	if (!pid)
+		return;
+	conns->nr_exited += !conns->exited[i].pid;
+	conns->exited[i].pid = pid;
+	conns->exited[i].ts = ts;
+}
+
+/* Its process is gone, and nobody who inherited it, or has the pid now, has used it since. */
+static bool has_exited(const struct clew_conns *conns, const struct clew_conn *c)
+{
+	uint32_t i = exited_slot(conns, c->pid);
+
+	return conns->exited[i].pid && c->last_ts <= conns->exited[i].ts;
+}
+
 int clew_conns__feed(struct clew_conns *conns, const struct clew_event *ev)
 {
 	switch (ev->type) {
@@ -426,9 +472,9 @@ int clew_conns__feed(struct clew_conns *conns, const struct clew_event *ev)
 	case CLEW_EV_CONN_CLOSE:
 		return on_close(conns, (const void *)ev);
 	case CLEW_EV_EXIT:
-		if (conns->nr_exited == EXITED_MAX)
+		if (conns->nr_exited == EXITED_SLOTS / 2)
 			clew_conns__tick(conns, ev->ts);
-		conns->exited[conns->nr_exited++] = ev->pid;
+		note_exit(conns, ev->pid, ev->ts);
 		return CLEW_EVENT_USED;
 	default:
 		return CLEW_EVENT_USED;
@@ -436,14 +482,6 @@ int clew_conns__feed(struct clew_conns *conns, const struct clew_event *ev)
 }
 
 /* ---- time ------------------------------------------------------------------------------ */
-
-static bool has_exited(const struct clew_conns *conns, uint32_t pid)
-{
-	for (uint32_t i = 0; i < conns->nr_exited; i++)
-		if (conns->exited[i] == pid)
-			return true;
-	return false;
-}
 
 /* Unix sockets tell nothing when they close, dead TCP sockets may still be read: both are
  * settled here, at most once a second. */
@@ -455,9 +493,11 @@ void clew_conns__tick(struct clew_conns *conns, uint64_t now)
 		next = c->lru_next;
 		if (c->dying_ts && now > c->dying_ts + DYING_NS && now > c->last_ts + DYING_NS)
 			conn_close(conns, c, now);
-		else if (conns->nr_exited && has_exited(conns, c->pid))
+		else if (conns->nr_exited && has_exited(conns, c))
 			conn_close(conns, c, now);
 	}
+	if (conns->nr_exited)
+		memset(conns->exited, 0, sizeof(conns->exited));
 	conns->nr_exited = 0;
 }
 
@@ -478,8 +518,8 @@ struct clew_conns *clew_conns__new(const struct clew_config *cfg, struct clew_le
 	conns->cfg = cfg;
 	conns->ledger = ledger;
 	conns->sink = *sink;
-	conns->parser_sink = (struct clew_proto_sink){conns,	   on_alloc, on_request,
-						      on_response, on_done,  on_dropped};
+	conns->parser_sink = (struct clew_proto_sink){conns,   on_alloc,   on_request, on_response,
+						      on_done, on_dropped, on_keep};
 	conns->max = 2 * cfg->capture.max_connections; /* the kernel's table forgets first */
 	while (size < 2 * conns->max)
 		size <<= 1;
@@ -511,5 +551,6 @@ void clew_conns__free(struct clew_conns *conns)
 void clew_conns__usage(const struct clew_conns *conns, uint32_t *ret_conns, uint64_t *ret_bytes)
 {
 	*ret_conns = conns->count;
-	*ret_bytes = conns->bytes + conns->nr_exchanges * sizeof(struct clew_exchange);
+	*ret_bytes =
+		conns->bytes + conns->kept + conns->nr_exchanges * sizeof(struct clew_exchange);
 }

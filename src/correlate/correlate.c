@@ -334,9 +334,11 @@ static void on_close(struct clew_correlate *co, const struct clew_conn_close *ev
 /* Every table is keyed by the generation: what the old program left ages out. */
 static void renew(struct clew_correlate *co, uint32_t pid)
 {
-	struct co_proc *proc = co_proc(co, pid);
+	struct co_proc *proc = co_proc__find(co, pid);
 
-	if (!proc)
+	if (co_thread__find(co, pid, pid))
+		co_map__del(&co->threads, pid, 0);
+	if (!proc) /* nothing is known of the old program */
 		return;
 	proc->gen = ++co->next_gen;
 	proc->runtime = CLEW_RT_UNKNOWN;
@@ -344,8 +346,6 @@ static void renew(struct clew_correlate *co, uint32_t pid)
 	proc->copy_first = proc->copy_last = 0;
 	proc->start_time = proc->watched_ts = 0;
 	proc->probes = proc->given_up = 0;
-	if (co_thread__find(co, pid, pid))
-		co_map__del(&co->threads, pid, 0);
 }
 
 static void on_proc_info(struct clew_correlate *co, const struct clew_proc_info *info)

@@ -40,7 +40,7 @@ static enum clew_dir request_dir(const struct http1 *h)
 
 static void drop_head(struct http1_dir *d)
 {
-	free(d->head);
+	http1_head__free(d->head);
 	d->head = NULL;
 }
 
@@ -235,7 +235,7 @@ static void request_cut_short(struct http1 *h)
 		return;
 	d->head = NULL; /* msg borrows from it */
 	request_head(h, &msg, &buf->first, &buf->first, CLEW_INC_REQUEST_HEAD);
-	free(buf);
+	http1_head__free(buf);
 	if (!h->doubt)
 		h->soft = 1;
 }
@@ -294,7 +294,7 @@ static void head_too_long(struct http1 *h, struct http1_dir *d, const struct cle
 		else if (http1_pair__waiting(h))
 			http1_pair__drop_unanswered(h, CLEW_XDROP_INVALID);
 	}
-	free(buf);
+	http1_head__free(buf);
 }
 
 static struct clew_feed feed_at(const struct cursor *c)
@@ -305,8 +305,7 @@ static struct clew_feed feed_at(const struct cursor *c)
 	return f;
 }
 
-/* ---- one step of a direction; each consumes bytes or leaves its state -------------------------
- */
+/* ---- one step of a direction: it consumes bytes or leaves its state -------------------------- */
 
 static void step_start(struct http1 *h, struct http1_dir *d, struct cursor *c)
 {
@@ -353,7 +352,7 @@ static void step_start(struct http1 *h, struct http1_dir *d, struct cursor *c)
 		h->crossed = 0;
 	if (n > HTTP1_HEAD_MAX)
 		n = HTTP1_HEAD_MAX;
-	if (http1_head__keep(d, &first, (const uint8_t *)p, n))
+	if (http1_head__keep(d, h->sink, &first, (const uint8_t *)p, n))
 		not_a_message(h, d);
 	else
 		d->head->scanned = (uint32_t)n;
@@ -370,7 +369,7 @@ static void step_head(struct http1 *h, struct http1_dir *d, struct cursor *c)
 
 	if (n > room)
 		n = room;
-	if (!n || http1_head__keep(d, NULL, c->p + c->at, n)) {
+	if (!n || http1_head__keep(d, h->sink, NULL, c->p + c->at, n)) {
 		head_too_long(h, d, c->feed);
 		return;
 	}
@@ -396,7 +395,7 @@ static void step_head(struct http1 *h, struct http1_dir *d, struct cursor *c)
 	c->at += end - old;
 	d->head = NULL; /* msg borrows from it */
 	complete_head(h, d, &msg, &buf->first, c->feed, 0);
-	free(buf);
+	http1_head__free(buf);
 }
 
 /* Framing that is not what RFC 9112 says: what follows may be read differently by others. */
@@ -569,7 +568,7 @@ static bool head_in_hole(struct http1 *h, struct http1_dir *d, uint16_t gap,
 							 : CLEW_INC_REQUEST_HEAD)));
 	else
 		enter(d, HTTP1_HUNT);
-	free(buf);
+	http1_head__free(buf);
 	return ok;
 }
 

@@ -456,18 +456,32 @@ bool http1_head__plausible(const struct http1_dir *d, const char *p, size_t n, b
 	return d->guess ? http1_head__starts(p, n, response) : http1_head__could(p, n, response);
 }
 
-int http1_head__keep(struct http1_dir *d, const struct clew_feed *feed, const uint8_t *p, size_t n)
+void http1_head__free(struct http1_head_buf *buf)
+{
+	if (buf && buf->sink->keep)
+		buf->sink->keep(buf->sink->arg, -(int64_t)buf->size);
+	free(buf);
+}
+
+int http1_head__keep(struct http1_dir *d, const struct clew_proto_sink *sink,
+		     const struct clew_feed *feed, const uint8_t *p, size_t n)
 {
 	struct http1_head_buf *buf = d->head;
-	size_t need = (buf ? buf->len : 0) + n, size = buf ? buf->size : 1024;
+	size_t old = buf ? buf->size : 0, need = (buf ? buf->len : 0) + n, size = old ? old : 1024;
 
 	if (!buf || need > size) {
 		while (size < need)
 			size *= 2;
-		buf = realloc(buf, sizeof(*buf) + size);
-		if (!buf)
+		if (sink->keep && !sink->keep(sink->arg, (int64_t)(size - old)))
 			return -ENOMEM;
+		buf = realloc(buf, sizeof(*buf) + size);
+		if (!buf) {
+			if (sink->keep)
+				sink->keep(sink->arg, (int64_t)old - (int64_t)size);
+			return -ENOMEM;
+		}
 		if (!d->head) {
+			buf->sink = sink;
 			buf->first = *feed;
 			buf->len = 0;
 			buf->scanned = 0;

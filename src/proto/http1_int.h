@@ -71,9 +71,9 @@ enum http1_head_result { HTTP1_HEAD_BAD = -1, HTTP1_HEAD_PART = 0, HTTP1_HEAD_OK
  */
 int http1_head__parse(const char *p, size_t n, bool response, bool partial, struct http1_msg *msg);
 /* May p be the beginning of a message, with one of the common methods? */
+bool http1_head__starts(const char *p, size_t n, bool response);
 /* As above, with any method. */
 bool http1_head__could(const char *p, size_t n, bool response);
-bool http1_head__starts(const char *p, size_t n, bool response);
 int http1_head__detect(const uint8_t *p, size_t n);
 bool http1_head__is(const struct http1_slice *s, const char *text);
 /* Offset behind the blank line in p, searching line ends from `from` on; 0: not there. */
@@ -109,6 +109,7 @@ enum http1_chunk {
 };
 
 struct http1_head_buf {
+	const struct clew_proto_sink *sink; /* borrowed: its keep() has given the room */
 	struct clew_feed first; /* the piece with the head's first byte; pos is that byte's */
 	uint32_t len, size, scanned;
 	char data[];
@@ -136,9 +137,12 @@ struct http1_dir {
 bool http1_head__plausible(const struct http1_dir *d, const char *p, size_t n, bool response);
 /*
  * Add n bytes to the head that is kept, or begin to keep one with `feed` as its first piece (not
- * used otherwise). The caller watches HTTP1_HEAD_MAX. 0 or -ENOMEM, with nothing changed.
+ * used otherwise). The caller watches HTTP1_HEAD_MAX. 0 or -ENOMEM, with nothing changed: no
+ * memory, or the sink allows no more of it.
  */
-int http1_head__keep(struct http1_dir *d, const struct clew_feed *feed, const uint8_t *p, size_t n);
+int http1_head__keep(struct http1_dir *d, const struct clew_proto_sink *sink,
+		     const struct clew_feed *feed, const uint8_t *p, size_t n);
+void http1_head__free(struct http1_head_buf *buf); /* NULL is fine */
 
 enum http1_body_result { HTTP1_BODY_BAD = -1, HTTP1_BODY_MORE = 0, HTTP1_BODY_END = 1 };
 

@@ -66,6 +66,12 @@ static size_t scheme_length(struct view t)
 	return n;
 }
 
+/* What a header calls a scheme, if it is one. */
+static struct view scheme_of(struct view v)
+{
+	return scheme_length(v) == v.n ? v : (struct view){"", 0};
+}
+
 static void split_target(struct view t, struct target *ret)
 {
 	const char *sep;
@@ -269,9 +275,9 @@ static void add_server_side(const struct clew_config *cfg, struct clew_span *s,
 	add(s, "url.path", t->path);
 	if (t->query.n && cfg->telemetry.url_query)
 		clew_span__ref(s, "url.query", put_query(s, t->query, URL_MAX));
-	scheme = forwarded(fwd, "proto");
+	scheme = scheme_of(forwarded(fwd, "proto"));
 	if (!scheme.n)
-		scheme = text(ex, ex->x_forwarded_proto);
+		scheme = scheme_of(text(ex, ex->x_forwarded_proto));
 	if (!scheme.n)
 		scheme = t->scheme;
 	if (scheme.n)

@@ -112,8 +112,8 @@ static double run(void *state, struct clew_proto_sink *sink, const struct pair *
 int main(void)
 {
 	struct clew_exchange *ex = calloc(1, sizeof(*ex));
-	struct clew_proto_sink sink = {ex,	    bench__alloc, bench__seen,
-				       bench__seen, bench__done,  bench__dropped};
+	struct clew_proto_sink sink = {ex,	    bench__alloc,   bench__seen, bench__seen,
+				       bench__done, bench__dropped, NULL};
 	void *state = malloc(clew_http1.size);
 	size_t i;
 

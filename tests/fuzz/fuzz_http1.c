@@ -50,6 +50,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	clew_http1.detect(p, n);
 	player__init(&pl, *p & 1);
 	pl.sink.refuse_at = *p & 2 ? 1 + (*p >> 2) : 0;
+	pl.sink.keep_max = *p & 4 ? 1024 : 0;
 	p++, n--;
 	while (n >= 2 && !pl.verdict) {
 		int server = *p & 1, what = *p >> 1 & 7;

@@ -446,8 +446,8 @@ static void test_held_ends_when_it_died(void **state)
 
 static void test_exit_settles(void **state)
 {
-	struct clew_proc_event gone = event__proc(CLEW_EV_EXIT, PID, 0, 1);
 	struct clew_conn_open un = event__open(2, PID + 1, CLEW_ROLE_SERVER, 1);
+	struct clew_proc_event gone;
 	struct fixture *f = *state;
 
 	un.family = 1;
@@ -455,6 +455,7 @@ static void test_exit_settles(void **state)
 	clew_conns__feed(f->conns, &un.h);
 	say(f, CLEW_RECV, GET);
 	say(f, CLEW_SEND, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nha");
+	gone = event__proc(CLEW_EV_EXIT, PID, 0, f->ts);
 	assert_int_equal(clew_conns__feed(f->conns, &gone.h), CLEW_EVENT_USED);
 	clew_conns__tick(f->conns, f->ts);
 	assert_int_equal(f->nr_done, 1);
@@ -471,15 +472,15 @@ static void test_many_exits(void **state)
 	uint32_t conns;
 	uint64_t bytes;
 
-	f->cfg.capture.max_connections = 500;
+	f->cfg.capture.max_connections = 5000;
 	renew(f);
-	for (uint32_t i = 0; i < 300; i++) {
+	for (uint32_t i = 0; i < 5000; i++) {
 		struct clew_conn_open ev = event__open(i + 1, i + 1, CLEW_ROLE_SERVER, f->ts);
 
 		ev.family = 1;
 		clew_conns__feed(f->conns, &ev.h);
 	}
-	for (uint32_t i = 0; i < 300; i++) {
+	for (uint32_t i = 0; i < 5000; i++) {
 		struct clew_proc_event gone = event__proc(CLEW_EV_EXIT, i + 1, 0, f->ts);
 
 		clew_conns__feed(f->conns, &gone.h);
@@ -487,6 +488,53 @@ static void test_many_exits(void **state)
 	clew_conns__tick(f->conns, f->ts + 1);
 	clew_conns__usage(f->conns, &conns, &bytes);
 	assert_int_equal(conns, 0);
+}
+
+/* A worker goes on with what it inherited; and the pid of who ended may be given anew. */
+static void test_exit_of_a_parent(void **state)
+{
+	struct clew_proc_event gone;
+	struct fixture *f = *state;
+
+	open_conn(f, 1, CLEW_ROLE_SERVER);
+	say(f, CLEW_RECV, GET);
+	gone = event__proc(CLEW_EV_EXIT, PID, 0, f->ts++);
+	clew_conns__feed(f->conns, &gone.h);
+	say(f, CLEW_SEND, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
+	clew_conns__tick(f->conns, f->ts);
+	say(f, CLEW_SEND, "ok");
+	assert_int_equal(f->nr_done, 1);
+	assert_int_equal(f->done[0].status, 200);
+	assert_int_equal(f->done[0].incomplete, 0);
+}
+
+/* Beginnings of heads on many connections: memory is bounded, what is over it is given up. */
+static void test_many_heads(void **state)
+{
+	static char head[4000];
+	struct fixture *f = *state;
+	uint32_t conns;
+	uint64_t bytes;
+
+	memset(head, 'a', sizeof(head));
+	memcpy(head, "GET /", 5); /* not even the first line */
+	f->cfg.capture.max_connections = 30000;
+	renew(f);
+	for (uint32_t i = 0; i < 20000; i++) {
+		struct clew_conn_open ev = event__open(i + 1, 1, CLEW_ROLE_SERVER, f->ts);
+		struct clew_segment *seg = event__segment(i + 1, 1, CLEW_RECV, 0, head,
+							  sizeof(head), sizeof(head), f->ts);
+
+		clew_conns__feed(f->conns, &ev.h);
+		clew_conns__feed(f->conns, &seg->h);
+		free(seg);
+	}
+	clew_conns__usage(f->conns, &conns, &bytes);
+	assert_int_equal(conns, 20000);
+	assert_true(bytes > 64 << 20 && bytes < 85 << 20);
+	clew_conns__drain(f->conns, f->ts);
+	clew_conns__usage(f->conns, &conns, &bytes);
+	assert_int_equal(bytes, 0);
 }
 
 static void test_full_table(void **state)
@@ -698,6 +746,8 @@ int main(void)
 		TEST(test_held_ends_when_it_died),
 		TEST(test_exit_settles),
 		TEST(test_many_exits),
+		TEST(test_exit_of_a_parent),
+		TEST(test_many_heads),
 		TEST(test_full_table),
 		TEST(test_table),
 		TEST(test_malformed),

@@ -26,6 +26,7 @@ struct sink {
 	struct clew_proto_sink ops;
 	struct rec *rec;
 	size_t n, size, refuse_at; /* alloc() number refuse_at and later fail; 0: never */
+	int64_t kept, keep_max;	   /* bytes of heads; 0: any number */
 };
 
 #define MUST(x)                                                                                    \
@@ -111,11 +112,22 @@ static inline void sink__dropped(void *arg, struct clew_exchange *ex, int reason
 	sink__end(arg, ex, REC_DROPPED, reason);
 }
 
+static inline bool sink__keep(void *arg, int64_t bytes)
+{
+	struct sink *s = arg;
+
+	if (bytes > 0 && s->keep_max && s->kept + bytes > s->keep_max)
+		return false;
+	s->kept += bytes;
+	MUST(s->kept >= 0);
+	return true;
+}
+
 static inline void sink__init(struct sink *s)
 {
 	memset(s, 0, sizeof(*s));
-	s->ops = (struct clew_proto_sink){s,	      sink__alloc,  sink__request, sink__response,
-					  sink__done, sink__dropped};
+	s->ops = (struct clew_proto_sink){s,	      sink__alloc,   sink__request, sink__response,
+					  sink__done, sink__dropped, sink__keep};
 }
 
 /* Every exchange must be over. */
@@ -123,6 +135,7 @@ static inline void sink__fini(struct sink *s)
 {
 	for (size_t i = 0; i < s->n; i++)
 		MUST(s->rec[i].end != REC_OPEN);
+	MUST(!s->kept);
 	free(s->rec);
 	memset(s, 0, sizeof(*s));
 }

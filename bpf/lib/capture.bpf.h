@@ -398,7 +398,7 @@ static __always_inline int capture(const struct clew_proc *p, struct work *w)
 	flip = c->last_dir != io->dir;
 	if ((flip || c->class == CLEW_CLASS_UNKNOWN) && !capture_flip(c, io, flip, &sign))
 		return 0;
-	conn_announce(c, sk);
+	conn_announce(c, sk, io->dir, cut->seq);
 	cut->id = bpf_get_current_pid_tgid();
 	calls = io->dir == CLEW_SEND;
 	/* an answer that goes on: who began it has been told */

@@ -63,8 +63,27 @@ static __always_inline void conn_fill_addr(struct clew_conn_open *e, struct sock
 	}
 }
 
-/* Tell the agent about the connection; tried again at the next segment when the ring is full. */
-static __always_inline bool conn_announce(struct clew_kconn *c, struct sock *sk)
+/* Where the stream stands in both directions before the call that moves `dir`, from `seq` on. */
+static __always_inline void conn_fill_seq(struct clew_conn_open *e, const struct clew_kconn *c,
+					  struct sock *sk, __u8 dir, __u32 seq)
+{
+	__u32 other;
+
+	if (c->family == CLEW_AF_UNIX)
+		other = c->upos[!dir];
+	else if (dir == CLEW_SEND)
+		other = KREAD(tcp_sock, sk, copied_seq);
+	else
+		other = KREAD(tcp_sock, sk, write_seq);
+	e->seq[CLEW_SEND] = dir == CLEW_SEND ? seq : other;
+	e->seq[CLEW_RECV] = dir == CLEW_SEND ? other : seq;
+	e->has_seq = 1;
+}
+
+/* Tell the agent about the connection, before the segment in `dir` at `seq`; tried again at the
+ * next segment when the ring is full. */
+static __always_inline bool conn_announce(struct clew_kconn *c, struct sock *sk, __u8 dir,
+					  __u32 seq)
 {
 	struct clew_conn_open *e;
 
@@ -86,6 +105,7 @@ static __always_inline bool conn_announce(struct clew_kconn *c, struct sock *sk)
 		e->peer_sk = (__u64)BPF_CORE_READ((struct unix_sock *)sk, peer);
 	else
 		conn_fill_addr(e, sk);
+	conn_fill_seq(e, c, sk, dir, seq);
 	SUBMIT(e);
 	c->announced = 1;
 	return true;

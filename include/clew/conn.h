@@ -15,7 +15,9 @@
 #include <clew/proto.h>
 
 struct clew_conn_dir {
-	uint64_t next; /* position expected next */
+	uint64_t next;	/* position expected next */
+	uint32_t first; /* where it begins: announced, or the first byte that was seen */
+	uint8_t announced;
 	uint8_t known; /* next is valid */
 	uint8_t eof;
 };

@@ -114,9 +114,13 @@ struct clew_conn_open {
 	__u8 from_start; /* 1: no byte crossed before this event */
 	__u16 local_port;
 	__u16 remote_port;
-	__u8 pad[4];
+	__u8 has_seq; /* 1: `seq` is known */
+	__u8 pad[3];
 	__u8 local_addr[16];
 	__u8 remote_addr[16];
+	/* By enum clew_dir: the position of the first byte that will be reported. Where two threads
+	 * use the connection at this moment it may be some bytes later than that. */
+	__u32 seq[2];
 };
 
 enum clew_close_reason {
@@ -242,7 +246,7 @@ struct clew_stats {
 
 _Static_assert(sizeof(struct clew_event) == 24, "ABI");
 _Static_assert(sizeof(struct clew_segment) == 72, "ABI");
-_Static_assert(sizeof(struct clew_conn_open) == 104, "ABI");
+_Static_assert(sizeof(struct clew_conn_open) == 112, "ABI");
 _Static_assert(sizeof(struct clew_conn_close) == 40, "ABI");
 _Static_assert(sizeof(struct clew_proc_event) == 176, "ABI");
 _Static_assert(sizeof(struct clew_edge) == 144, "ABI");

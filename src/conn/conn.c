@@ -249,6 +249,10 @@ static int conn_open(struct clew_conns *conns, const struct clew_conn_open *ev)
 	c->sk = ev->sk;
 	c->peer_sk = ev->peer_sk;
 	c->opened_ts = ev->opened_ts;
+	for (int dir = 0; dir < 2; dir++) {
+		c->dir[dir].announced = ev->has_seq;
+		c->dir[dir].first = ev->seq[dir];
+	}
 	c->last_ts = ev->h.ts;
 	table_insert(conns, c);
 	lru_push(conns, c);
@@ -321,8 +325,11 @@ static int64_t place(struct clew_conn_dir *d, const struct clew_segment *seg, ui
 
 	*ret_hole = 0;
 	if (!d->known) {
+		/* What it was announced to begin with, unless this is before it */
+		if (!d->announced || (int32_t)(seg->seq - d->first) < 0)
+			d->first = seg->seq;
 		d->known = 1;
-		d->next = (1ULL << 32) + seg->seq; /* room to look back */
+		d->next = (1ULL << 32) + d->first; /* room to look back */
 	}
 	delta = (int32_t)(seg->seq - (uint32_t)d->next);
 	*ret_pos = d->next + (uint64_t)(int64_t)delta;

@@ -297,6 +297,8 @@ void co_link__finish(struct clew_correlate *co, struct co_node *node, bool timeo
 {
 	struct co_node *x = co_node__get(node->cand);
 	bool stands = !x->dropped && !x->gap;
+	/* ended without an answer: it may have been lost, and a later request taken for this one */
+	bool unanswered = x->ex && !x->ex->resp.ts;
 
 	if (x->ex && (x->ex->incomplete & CLEW_INC_GAP))
 		stands = false;
@@ -307,7 +309,8 @@ void co_link__finish(struct clew_correlate *co, struct co_node *node, bool timeo
 	/* nothing confirmed it: the absence of a contradiction counts only if all was heard */
 	if (timeout && co->loss != x->loss)
 		stands = false;
-	if (stands && !timeout && node->rule && node->rule->unsure && node->rule->unsure(node, x)) {
+	if (stands && !timeout &&
+	    (unanswered || (node->rule && node->rule->unsure && node->rule->unsure(node, x)))) {
 		co_link__late(co, node, x, node->cand_link, node->cand_evidence);
 	} else if (stands) {
 		co_link__client(co, node, x, node->cand_link, node->cand_evidence);

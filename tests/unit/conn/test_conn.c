@@ -227,6 +227,45 @@ static void test_hole(void **state)
 	assert_true(f->ledger.exchanges_dropped[CLEW_XDROP_GAP] >= 1);
 }
 
+/* The very first answer is lost: only where the connection began tells. */
+static void test_hole_at_the_start(void **state)
+{
+	struct fixture *f = *state;
+	struct clew_conn_open ev = event__open(1, PID, CLEW_ROLE_SERVER, f->ts++);
+
+	ev.has_seq = 1;
+	ev.seq[CLEW_RECV] = f->seq[CLEW_RECV];
+	ev.seq[CLEW_SEND] = f->seq[CLEW_SEND];
+	clew_conns__feed(f->conns, &ev.h);
+	say(f, CLEW_RECV, GET);
+	f->seq[CLEW_SEND] += 41;
+	say(f, CLEW_RECV, GET);
+	say(f, CLEW_SEND, OK);
+	assert_int_equal(f->nr_done, 0);
+	assert_int_equal(f->ledger.exchanges_dropped[CLEW_XDROP_GAP], 2);
+	for (int i = 0; i < 4; i++) { /* until order is proved again */
+		say(f, CLEW_RECV, GET);
+		say(f, CLEW_SEND, OK);
+	}
+	assert_in_range(f->nr_done, 2, 4);
+}
+
+/* Another thread moved the stream on before its record came: not a repeat. */
+static void test_begins_before_announced(void **state)
+{
+	struct fixture *f = *state;
+	struct clew_conn_open ev = event__open(1, PID, CLEW_ROLE_CLIENT, f->ts++);
+
+	ev.has_seq = 1;
+	ev.seq[CLEW_SEND] = f->seq[CLEW_SEND];
+	ev.seq[CLEW_RECV] = f->seq[CLEW_RECV] + 100;
+	clew_conns__feed(f->conns, &ev.h);
+	say(f, CLEW_SEND, GET);
+	assert_int_equal(say(f, CLEW_RECV, OK), CLEW_EVENT_USED);
+	assert_int_equal(f->nr_done, 1);
+	assert_int_equal(f->done[0].incomplete, 0);
+}
+
 /* A hole inside a body of known length hides nothing: the exchange only says so. */
 static void test_hole_in_body(void **state)
 {
@@ -733,6 +772,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_in_order),
 		TEST(test_hole),
+		TEST(test_hole_at_the_start),
+		TEST(test_begins_before_announced),
 		TEST(test_hole_in_body),
 		TEST(test_cut),
 		TEST(test_repeat_and_overlap),

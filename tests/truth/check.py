@@ -204,13 +204,13 @@ def check_traces(report, spans, by_id, noise):
     for s in noise:
         report.n["background spans"] += 1
         report.n["background roots"] += not s.parent
-        if not s.parent:
-            continue
         parent = by_id.get(s.parent)
+        if parent is None:
+            continue
         if s.kind == otlp.SERVER:  # joined to the call that it answers, or to nothing
-            fits = parent is not None and parent.path == s.path
+            fits = parent.path == s.path
         else:  # a service may call on for a background call; a `noise` call itself is nobody's
-            fits = parent is not None and shapes.of_path(s.path)[1] != "noise" and \
+            fits = shapes.of_path(s.path)[1] != "noise" and \
                 (shapes.of_path(parent.path) or (0, 0, 1))[2] == shapes.NOISE_ID
         if not fits:
             report.bad("background calls with a parent",

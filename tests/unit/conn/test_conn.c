@@ -769,35 +769,20 @@ static void test_drain(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {TEST(test_in_order),
-					   TEST(test_hole),
-					   TEST(test_hole_at_the_start),
-					   TEST(test_begins_before_announced),
-					   TEST(test_hole_in_body),
-					   TEST(test_cut),
-					   TEST(test_repeat_and_overlap),
-					   TEST(test_overlap_of_cut),
-					   TEST(test_empty_repeat),
-					   TEST(test_wrap_around),
-					   TEST(test_eof_ends_body),
-					   TEST(test_close_local),
-					   TEST(test_close_gone_and_reused),
-					   TEST(test_close_held),
-					   TEST(test_held_ends_when_it_died),
-					   TEST(test_exit_settles),
-					   TEST(test_many_exits),
-					   TEST(test_exit_of_a_parent),
-					   TEST(test_many_heads),
-					   TEST(test_full_table),
-					   TEST(test_table),
-					   TEST(test_malformed),
-					   TEST(test_unknown_and_double),
-					   TEST(test_role),
-					   TEST(test_ignore),
-					   TEST(test_upgrade),
-					   TEST(test_exchange_cap),
-					   TEST(test_exchange_outlives),
-					   TEST(test_drain)};
+	/* clang-format off */
+	const struct CMUnitTest tests[] = {
+		TEST(test_in_order), TEST(test_hole), TEST(test_hole_at_the_start),
+		TEST(test_begins_before_announced), TEST(test_hole_in_body), TEST(test_cut),
+		TEST(test_repeat_and_overlap), TEST(test_overlap_of_cut), TEST(test_empty_repeat),
+		TEST(test_wrap_around), TEST(test_eof_ends_body), TEST(test_close_local),
+		TEST(test_close_gone_and_reused), TEST(test_close_held),
+		TEST(test_held_ends_when_it_died), TEST(test_exit_settles), TEST(test_many_exits),
+		TEST(test_exit_of_a_parent), TEST(test_many_heads), TEST(test_full_table),
+		TEST(test_table), TEST(test_malformed), TEST(test_unknown_and_double),
+		TEST(test_role), TEST(test_ignore), TEST(test_upgrade), TEST(test_exchange_cap),
+		TEST(test_exchange_outlives), TEST(test_drain),
+	};
+	/* clang-format on */
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -386,42 +386,43 @@ int BPF_KPROBE(clew_kp_unix_connect, struct sock *sk)
 	return 0;
 }
 
-static __always_inline int on_wait(void)
+static __always_inline int on_wait(struct pt_regs *regs, bool epoll)
 {
 	struct clew_proc spare, *p = traced(bpf_get_current_pid_tgid() >> 32, &spare);
 
-	if (p)
+	if (p && !(epoll && waits_for_one(p, PT_REGS_PARM1_CORE_SYSCALL(regs),
+					  PT_REGS_PARM3_CORE_SYSCALL(regs))))
 		context_loop_turn(p);
 	return 0;
 }
 
 SEC("?kprobe/" SYSCALL_FN "epoll_wait")
-int BPF_KPROBE(clew_kp_epoll_wait)
+int BPF_KPROBE(clew_kp_epoll_wait, struct pt_regs *regs)
 {
-	return on_wait();
+	return on_wait(regs, true);
 }
 
 SEC("?kprobe/" SYSCALL_FN "epoll_pwait")
-int BPF_KPROBE(clew_kp_epoll_pwait)
+int BPF_KPROBE(clew_kp_epoll_pwait, struct pt_regs *regs)
 {
-	return on_wait();
+	return on_wait(regs, true);
 }
 
 SEC("?kprobe/" SYSCALL_FN "epoll_pwait2")
-int BPF_KPROBE(clew_kp_epoll_pwait2)
+int BPF_KPROBE(clew_kp_epoll_pwait2, struct pt_regs *regs)
 {
-	return on_wait();
+	return on_wait(regs, true);
 }
 
 /* poll for more than one descriptor */
 SEC("?kprobe/" SYSCALL_FN "poll")
 int BPF_KPROBE(clew_kp_poll, struct pt_regs *regs)
 {
-	return PT_REGS_PARM2_CORE_SYSCALL(regs) > 1 ? on_wait() : 0;
+	return PT_REGS_PARM2_CORE_SYSCALL(regs) > 1 ? on_wait(regs, false) : 0;
 }
 
 SEC("?kprobe/" SYSCALL_FN "ppoll")
 int BPF_KPROBE(clew_kp_ppoll, struct pt_regs *regs)
 {
-	return PT_REGS_PARM2_CORE_SYSCALL(regs) > 1 ? on_wait() : 0;
+	return PT_REGS_PARM2_CORE_SYSCALL(regs) > 1 ? on_wait(regs, false) : 0;
 }

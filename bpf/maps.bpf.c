@@ -14,5 +14,6 @@ struct clew_map_stats stats SEC(".maps");
 
 const volatile struct clew_bpf_config config = {};
 volatile __u32 stopped = 0;
+volatile __u32 watch = 0;
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";

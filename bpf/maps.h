@@ -47,12 +47,15 @@ struct clew_map_threads {
 	__type(value, struct clew_thread);
 };
 
-/* Python: PyContext address -> the Task that it was made for (key mixes in the process). */
+/*
+ * Python: PyContext -> the Task that it was made for. One place per hash: the later takes it, and
+ * the reader checks what it finds, so neither a clash nor a race can do more than forget a Task.
+ */
 struct clew_map_py_tasks {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 65536);
-	__type(key, __u64);
-	__type(value, __u64);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, CLEW_PY_TASKS);
+	__type(key, __u32);
+	__type(value, struct clew_py_task);
 };
 
 /* Hits of the probes inside a process; the agent makes the entry when it attaches them. */
@@ -90,5 +93,6 @@ extern struct clew_map_stats stats SEC(".maps");
 
 extern const volatile struct clew_bpf_config config;
 extern volatile __u32 stopped; /* the agent drains: nothing new is reported */
+extern volatile __u32 watch;   /* of event loops' waits, as clew_segment.watch */
 
 #endif

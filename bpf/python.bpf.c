@@ -35,7 +35,8 @@ int clew_py_task(struct pt_regs *ctx)
 		return 0;
 	py_settle_task(p, th, tgid);
 	th->task = PT_REGS_PARM1(ctx);
-	th->task_parent = py_context(p, th);
+	th->task_type = user_u64(th->task + CLEW_PY_OB_TYPE);
+	th->task_parent = py_context(p, th, &th->task_turn);
 	return 0;
 }
 
@@ -43,26 +44,34 @@ int clew_py_task(struct pt_regs *ctx)
 SEC("?uprobe")
 int clew_py_copy(struct pt_regs *ctx)
 {
+	__u64 key, child, parent;
+	struct clew_edge_short *e;
+	struct clew_py_task *slot;
 	struct clew_thread *th;
-	struct clew_edge *e;
 	struct clew_proc *p;
-	__u32 tgid;
-	__u64 key;
+	__u32 tgid, run;
 
 	p = py_proc(&tgid, CLEW_SET_PY_COPY);
 	if (!p || !PT_REGS_RC(ctx))
 		return 0;
 	th = thread_of((__u32)bpf_get_current_pid_tgid(), false);
-	e = RESERVE(struct clew_edge);
+	child = PT_REGS_RC(ctx);
+	key = py_task_key(child, tgid);
+	slot = py_task_of(key);
+	if (slot && slot->key == key)
+		slot->task = 0; /* the address is another context's now */
+	parent = py_context(p, th, &run);
+	e = RESERVE(struct clew_edge_short);
 	if (!e)
 		return 0;
-	__builtin_memset(e, 0, sizeof(*e));
-	header(&e->h, CLEW_EV_EDGE, sizeof(*e), th ? th->turn : 0);
+	header(&e->h, CLEW_EV_EDGE, sizeof(*e), run);
+	e->conn_id = 0;
+	e->ctx = parent;
+	e->child = child;
+	e->ref = 0;
 	e->kind = CLEW_EDGE_PY_COPY;
-	e->ctx = py_context(p, th);
-	e->child = PT_REGS_RC(ctx);
-	key = py_task_key(e->child, tgid);
-	bpf_map_delete_elem(&py_tasks, &key);
+	e->chain_len = 0;
+	e->pad = 0;
 	SUBMIT(e);
 	return 0;
 }

@@ -125,8 +125,8 @@ static __always_inline void first_of_mmsg(struct work *w, __u64 vec, __u32 nr)
 		w->io.flags |= CLEW_SEG_NOBYTES;
 }
 
-static __always_inline int on_transfer(const struct clew_proc *p, struct pt_regs *regs,
-				       enum what what, long ret)
+static __always_inline int on_transfer(struct clew_proc *p, struct pt_regs *regs, enum what what,
+				       long ret)
 {
 	bool send = what == W_SEND || what == W_SEND_IOV || what == W_SEND_MSG ||
 		    what == W_SEND_BLIND || what == W_SEND_MMSG;

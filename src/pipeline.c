@@ -30,8 +30,6 @@
 #define BATCH	     256
 #define TICK_NS	     (20 * MS)
 #define SLOW_TICK_NS (1000 * MS)
-#define MARK_LOOP_SERVER                                                                           \
-	CLEW_SET_MAX /* beside enum clew_probe_set: requests are read by its event loop */
 
 struct clew_pipeline {
 	const struct clew_config *cfg;
@@ -123,12 +121,14 @@ static void consider_probes(struct clew_pipeline *p, const struct clew_exchange 
 
 	if (runtime == CLEW_RT_GO && !ex->is_server)
 		want(p, ex->req.pid, CLEW_SET_GO_SERVE);
-	if (runtime != CLEW_RT_PYTHON)
+	if (runtime != CLEW_RT_PYTHON && runtime != CLEW_RT_UNKNOWN)
 		return;
-	if (ex->is_server && loop)
-		clew_enrich__mark(p->enrich, ex->req.pid, MARK_LOOP_SERVER);
-	else if (!ex->is_server && !loop &&
-		 clew_enrich__marked(p->enrich, ex->req.pid, MARK_LOOP_SERVER))
+	if (ex->is_server)
+		want(p, ex->req.pid, loop ? CLEW_WANT_NO_WAITS : CLEW_WANT_WAITS);
+	if (runtime != CLEW_RT_PYTHON || ex->is_server || loop)
+		return;
+	want(p, ex->req.pid, CLEW_WANT_WAITS);
+	if (clew_enrich__marked(p->enrich, ex->req.pid, CLEW_WANT_NO_WAITS))
 		want(p, ex->req.pid, CLEW_SET_PY_COPY);
 }
 
@@ -180,7 +180,7 @@ static size_t min_size(uint8_t type)
 	case CLEW_EV_LISTEN:
 		return sizeof(struct clew_proc_event);
 	case CLEW_EV_EDGE:
-		return sizeof(struct clew_edge);
+		return offsetof(struct clew_edge, chain);
 	case CLEW_EV_CLOCK:
 		return sizeof(struct clew_clock);
 	case CLEW_EV_PROC_INFO:
@@ -192,6 +192,19 @@ static size_t min_size(uint8_t type)
 	default:
 		return 0;
 	}
+}
+
+/* Room for what it says that it has. */
+static bool is_whole(const struct clew_event *ev)
+{
+	const struct clew_edge *edge = (const void *)ev;
+	size_t min = min_size(ev->type);
+
+	if (ev->version != CLEW_EVENT_VERSION || !min || ev->size < min)
+		return false;
+	return ev->type != CLEW_EV_EDGE ||
+	       (edge->chain_len <= CLEW_CHAIN_MAX &&
+		ev->size >= min + edge->chain_len * sizeof(edge->chain[0]));
 }
 
 static void on_agent_event(struct clew_pipeline *p, const struct clew_event *ev)
@@ -222,12 +235,11 @@ void clew_pipeline__feed(void *pipeline, const struct clew_event *ev)
 {
 	struct clew_pipeline *p = pipeline;
 	bool from_kernel = ev->type < CLEW_EV_CLOCK;
-	size_t min = min_size(ev->type);
 	int drop;
 
 	if (from_kernel)
 		p->read++;
-	if (ev->version != CLEW_EVENT_VERSION || !min || ev->size < min) {
+	if (!is_whole(ev)) {
 		clew_count(&p->ledger->events_dropped[CLEW_EDROP_MALFORMED], from_kernel);
 		return;
 	}

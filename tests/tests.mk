@@ -31,7 +31,7 @@ deps-demo:
 
 # ---- proofs -------------------------------------------------------------------------------------
 # check: no root needed, under ASan and UBSan. check-e2e, check-truth, bench: root, real servers.
-.PHONY: check check-harness check-e2e check-truth check-loss bench bench-quick test demo run
+.PHONY: check check-harness check-e2e check-truth check-loss bench bench-quick bench-replay test demo run
 check: check-unit check-harness
 
 # The judges themselves: does the checker fail what is wrong, are the applications as documented?
@@ -52,6 +52,13 @@ check-loss: all apps
 
 bench: all apps
 	$(Q)B=$(B) $(PYTHON3) tests/bench/bench.py --json $(B)/bench.json --md docs/bench.md $(T)
+# Userspace alone, from a recording: no root.
+bench-replay: $(B)/tests/bench/bench_replay
+	$(Q)$< $(B)/bench-replay.clew
+$(B)/tests/bench/bench_replay: tests/bench/bench_replay.c $(B)/libclew.a
+	$(say) BENCH $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) $(CPPFLAGS_ALL) -o $@ $< $(B)/libclew.a $(LIBS)
 bench-quick: all apps
 	$(Q)B=$(B) $(PYTHON3) tests/bench/bench.py --quick --json $(B)/bench.json $(T)
 

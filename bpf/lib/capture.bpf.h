@@ -168,7 +168,7 @@ static __always_inline void segment_fill(struct clew_segment *e, const struct cu
 	e->dir = cut->dir;
 	e->ctx_kind = cut->who.kind;
 	e->tail_len = 0;
-	e->pad[0] = 0;
+	e->watch = cut->who.watch;
 	*(__u64 *)e->tail = 0;
 	if (n < cut->len && cut->tail) {
 		__u64 t = cut->tail_n;
@@ -301,6 +301,7 @@ static __always_inline bool conn_classify(struct clew_kconn *c, enum sign sign, 
 		c->flips++;
 	if ((seen && c->from_start) || c->flips >= CLEW_FLIPS_MAX) {
 		c->class = CLEW_CLASS_IGNORED;
+		c->budget = 0;
 		count(CLEW_STAT_SKIP_PROTOCOL);
 	}
 	return false;
@@ -375,7 +376,15 @@ static __always_inline void cut_set(struct work *w, const struct clew_kconn *c)
 		find_tail(w);
 }
 
-static __always_inline int capture(const struct clew_proc *p, struct work *w)
+/* Told once; nothing but a hint, so the races of a plain store do not matter. */
+static __always_inline void note_other(struct clew_proc *p, struct clew_kconn *c)
+{
+	count(CLEW_STAT_SKIP_IGNORED);
+	if (p->flags & CLEW_PROC_THREADS && ++c->budget == CLEW_CALLS_OTHER)
+		p->flags |= CLEW_PROC_OTHER;
+}
+
+static __always_inline int capture(struct clew_proc *p, struct work *w)
 {
 	struct io *io = &w->io;
 	struct cut *cut = &w->cut;
@@ -389,7 +398,7 @@ static __always_inline int capture(const struct clew_proc *p, struct work *w)
 		return 0;
 	}
 	if (c->class == CLEW_CLASS_IGNORED) {
-		count(CLEW_STAT_SKIP_IGNORED);
+		note_other(p, c);
 		return 0;
 	}
 	cut->seq = stream_pos(c, io, sk);
@@ -402,7 +411,7 @@ static __always_inline int capture(const struct clew_proc *p, struct work *w)
 	cut->id = bpf_get_current_pid_tgid();
 	calls = io->dir == CLEW_SEND;
 	/* an answer that goes on: who began it has been told */
-	context_read(p, &cut->who, cut->id, calls,
+	context_read(p, &cut->who, cut->id, io->file, calls,
 		     !flip && io->dir == CLEW_SEND && c->role == CLEW_ROLE_SERVER);
 	if (p->runtime == CLEW_RT_NGINX && io->dir == CLEW_SEND && sign == SIGN_REQUEST)
 		cut->who.ref = nginx_downstream(io->file);

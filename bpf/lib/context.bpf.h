@@ -16,6 +16,7 @@ struct context {
 	__u32 turn;
 	__u16 loop; /* CLEW_SEG_LOOP or 0 */
 	__u8 kind;
+	__u8 watch;
 };
 
 static __always_inline __u64 thread_pointer(struct task_struct *t)
@@ -55,22 +56,49 @@ static __always_inline __u64 py_tstate(const struct clew_proc *p)
 	return block ? user_u64(block + (__u64)(p->py_key & 31) * 16 + 8) : 0;
 }
 
-static __always_inline __u64 py_context(const struct clew_proc *p, struct clew_thread *th)
+/*
+ * The context in force, and which run of it: `context_ver`, the next field in all versions, is
+ * counted up whenever a context is entered or left, so it is the same only within one callback.
+ */
+static __always_inline __u64 py_context(const struct clew_proc *p, struct clew_thread *th,
+					__u32 *ret_run)
 {
-	__u64 tstate = th ? th->tstate : 0;
+	__u64 tstate = th ? th->tstate : 0, at[2] = {};
 
 	if (!tstate) {
 		tstate = py_tstate(p);
 		if (th)
 			th->tstate = tstate;
 	}
-	return tstate ? user_u64(tstate + p->py_ctx) : 0;
+	if (tstate)
+		bpf_probe_read_user(at, sizeof(at), (void *)(tstate + p->py_ctx));
+	*ret_run = (__u32)at[1];
+	return at[0];
 }
 
 static __always_inline __u64 py_task_key(__u64 ctx, __u32 tgid)
 {
 	return ctx ^ ((__u64)tgid << 48);
 }
+
+static __always_inline struct clew_py_task *py_task_of(__u64 key)
+{
+	__u32 at = (__u32)((key * 0x9e3779b97f4a7c15ULL) >> 32) % CLEW_PY_TASKS;
+
+	return bpf_map_lookup_elem(&py_tasks, &at);
+}
+
+/* struct clew_edge without a chain. */
+struct clew_edge_short {
+	struct clew_event h;
+	__u64 conn_id, ctx, child, ref;
+	__u16 kind, chain_len;
+	__u32 pad;
+};
+_Static_assert(sizeof(struct clew_edge_short) == __builtin_offsetof(struct clew_edge, chain),
+	       "as in event.h");
+
+#define CLEW_PY_OB_TYPE 8 /* PyObject: the reference count, the type */
 
 static __always_inline struct clew_thread *thread_of(__u32 tid, bool make)
 {
@@ -94,68 +122,110 @@ static __always_inline struct clew_thread *thread_of(__u32 tid, bool make)
 static __always_inline void py_settle_task(const struct clew_proc *p, struct clew_thread *th,
 					   __u32 tgid)
 {
-	struct clew_edge *e;
-	__u64 task, parent, child, key;
+	struct clew_py_task *slot;
+	struct clew_edge_short *e;
+	__u64 task, child, key;
 
 	if (!th || !th->task)
 		return;
 	task = th->task;
-	parent = th->task_parent;
 	th->task = 0;
 	child = user_u64(task + p->py_task_ctx);
-	if (!child) {
+	/* gone already: nobody can be asked for by it any more */
+	if (!child || user_u64(task + CLEW_PY_OB_TYPE) != th->task_type) {
 		count(CLEW_STAT_EDGE_UNRESOLVED);
 		return;
 	}
 	key = py_task_key(child, tgid);
-	bpf_map_update_elem(&py_tasks, &key, &task, BPF_ANY);
-	e = RESERVE(struct clew_edge);
+	slot = py_task_of(key);
+	if (slot) {
+		slot->key = key;
+		slot->task = task;
+	}
+	e = RESERVE(struct clew_edge_short);
 	if (!e)
 		return;
-	__builtin_memset(e, 0, sizeof(*e));
-	header(&e->h, CLEW_EV_EDGE, sizeof(*e), th->turn);
-	e->kind = CLEW_EDGE_PY_TASK;
-	e->ctx = parent;
+	header(&e->h, CLEW_EV_EDGE, sizeof(*e), th->task_turn);
+	e->conn_id = 0;
+	e->ctx = th->task_parent;
 	e->child = child;
 	e->ref = task;
+	e->kind = CLEW_EDGE_PY_TASK;
+	e->chain_len = 0;
+	e->pad = 0;
 	SUBMIT(e);
 }
 
 static __always_inline void context_python(const struct clew_proc *p, struct context *c,
 					   struct clew_thread *th, __u32 tgid, bool calls)
 {
-	__u64 *task, key;
+	struct clew_py_task *slot;
+	__u64 key;
 
 	py_settle_task(p, th, tgid);
-	c->ctx = py_context(p, th);
+	c->ctx = py_context(p, th, &c->turn);
 	if (!c->ctx)
 		return;
 	c->kind = CLEW_CTX_PYTHON;
 	if (!calls)
 		return; /* only who writes is asked whether its Task lives */
 	key = py_task_key(c->ctx, tgid);
-	task = bpf_map_lookup_elem(&py_tasks, &key);
-	if (task && user_u64(*task + p->py_task_ctx) == c->ctx)
-		c->ref = *task;
+	slot = py_task_of(key);
+	if (slot && slot->key == key) {
+		__u64 task = slot->task;
+
+		if (user_u64(task + p->py_task_ctx) == c->ctx)
+			c->ref = task;
+	}
+}
+
+/* Is a file registered with an event loop (epoll)? */
+static __always_inline bool in_epoll(struct file *f)
+{
+	if (!f)
+		return false;
+	if (bpf_core_field_exists(f->f_ep)) {
+		void *head = KPTR(file, f, f_ep);
+
+		return head && KPTR(hlist_head, head, first);
+	}
+	struct file___510 *old = (void *)f;
+	void *first = BPF_CORE_READ(old, f_ep_links.next);
+
+	return first && first != (void *)old + bpf_core_field_offset(struct file___510, f_ep_links);
+}
+
+/*
+ * Does this thread run an event loop? Its waits tell, where they are watched. Else a socket that
+ * is registered with epoll does; one that is not proves nothing.
+ */
+static __always_inline void context_loop(struct context *c, const struct clew_thread *th,
+					 struct file *file)
+{
+	c->watch = watch;
+	if (c->watch != CLEW_UNWATCHED)
+		c->loop = th ? th->loop : 0;
+	else if (in_epoll(file))
+		c->loop = CLEW_SEG_LOOP;
 }
 
 /* `calls`: these bytes begin a message that goes out; `cheap`: only who runs, not in which context.
  */
 static __always_inline void context_read(const struct clew_proc *p, struct context *c, __u64 id,
-					 bool calls, bool cheap)
+					 struct file *file, bool calls, bool cheap)
 {
 	struct clew_thread *th = NULL;
 
 	c->ctx = c->ref = 0;
 	c->turn = 0;
 	c->loop = 0;
+	c->watch = 0;
 	c->kind = CLEW_CTX_THREAD;
 	if (p->flags & CLEW_PROC_THREADS) {
-		th = thread_of((__u32)id, false);
-		if (th) {
+		th = thread_of((__u32)id, p->runtime == CLEW_RT_PYTHON);
+		if (th)
 			c->turn = th->turn;
-			c->loop = th->loop;
-		}
+		context_loop(c, th, file);
 	}
 	if (cheap && p->runtime != CLEW_RT_UNKNOWN) {
 		c->kind = CLEW_CTX_NONE;
@@ -218,8 +288,6 @@ static __always_inline void context_loop_turn(const struct clew_proc *p)
 	th = thread_of((__u32)id, true);
 	if (!th)
 		return;
-	if (p->runtime == CLEW_RT_PYTHON)
-		py_settle_task(p, th, id >> 32);
 	th->turn++;
 	th->loop = CLEW_SEG_LOOP;
 }

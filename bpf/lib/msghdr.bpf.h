@@ -89,7 +89,7 @@ static __always_inline void iter_walk_back(struct work *w, struct msghdr *msg)
 	io->flags |= CLEW_SEG_NOBYTES; /* more buffers than are walked */
 }
 
-static __always_inline int socket_io(const struct clew_proc *p, __u32 slot, struct socket *so,
+static __always_inline int socket_io(struct clew_proc *p, __u32 slot, struct socket *so,
 				     struct msghdr *msg, __u8 dir, long ret)
 {
 	struct file *file = BPF_CORE_READ(so, file);

@@ -21,6 +21,7 @@ struct clew_bpf_config {
 enum clew_proc_flags {
 	CLEW_PROC_EXCLUDED = 1 << 0, /* never traced */
 	CLEW_PROC_THREADS = 1 << 1,  /* keep loop state per thread */
+	CLEW_PROC_OTHER = 1 << 2,    /* set by the kernel side: busy with a protocol that is left */
 };
 
 /* Value of map `procs`, key: thread group id. Offsets are those of the process's runtime. */
@@ -64,7 +65,8 @@ struct clew_thread {
 	__u32 turn; /* returns from the event loop's wait */
 	__u32 loop; /* CLEW_SEG_LOOP: was seen waiting in an event loop; else 0 */
 	/* Python: a Task whose constructor is running; its context is read at the next hook */
-	__u64 task, task_parent;
+	__u64 task, task_parent, task_type;
+	__u32 task_turn, pad;
 	__u64 tstate; /* Python: the thread's PyThreadState, the same for its life */
 };
 
@@ -75,8 +77,8 @@ struct clew_kconn {
 	__u64 id;
 	__u64 ino;	 /* the socket's inode number: tells a reused address */
 	__u64 opened_ts; /* connect() */
-	__u32 budget;	 /* payload bytes that may still be copied in this direction */
-	__u32 upos[2];	 /* Unix: stream position by direction */
+	__u32 budget; /* payload bytes that may still be copied in this direction; ignored: calls */
+	__u32 upos[2]; /* Unix: stream position by direction */
 	__u16 family;
 	__u8 class; /* enum clew_conn_class */
 	__u8 role;
@@ -89,5 +91,15 @@ struct clew_kconn {
 
 /* Direction flips without a sign of a known protocol after which a connection is left alone. */
 #define CLEW_FLIPS_MAX 8
+
+/* After so many calls on one such connection, the process is known to be busy with them. */
+#define CLEW_CALLS_OTHER 1024
+
+/* Value of map `py_tasks`, key: hash of a PyContext's address and its process. */
+struct clew_py_task {
+	__u64 key; /* of the last that came here; it is checked against the Task itself */
+	__u64 task;
+};
+#define CLEW_PY_TASKS 65536
 
 #endif

@@ -46,8 +46,10 @@ struct clew_event {
 	__u16 size;   /* of the whole record, bytes, this header included */
 	__u32 pid;    /* thread group id in the initial pid namespace */
 	__u32 tid;    /* thread id in the initial pid namespace */
-	__u32 turn;   /* how often this thread has come back from its event loop's wait */
-	__u64 ts;     /* CLOCK_MONOTONIC, ns */
+	/* tells one run of this thread's event loop from the next: returns from its wait; Python:
+	 * entries into and exits from contexts (PyThreadState.context_ver), 0: not known */
+	__u32 turn;
+	__u64 ts; /* CLOCK_MONOTONIC, ns */
 };
 
 enum clew_dir { CLEW_RECV = 0, CLEW_SEND = 1 };
@@ -66,12 +68,17 @@ enum clew_ctx_kind {
 };
 
 enum clew_segment_flags {
-	CLEW_SEG_EOF = 1 << 0,	   /* a read returned 0: the peer closed its direction */
-	CLEW_SEG_LOOP = 1 << 1,	   /* this thread was seen waiting in an event loop */
+	CLEW_SEG_EOF = 1 << 0, /* a read returned 0: the peer closed its direction */
+	/* this thread was seen waiting in an event loop; while nobody watches for that: the socket
+	 * is registered with one */
+	CLEW_SEG_LOOP = 1 << 1,
 	CLEW_SEG_NOBYTES = 1 << 2, /* sendfile, splice, page contents: bytes cannot be seen */
 	CLEW_SEG_LATE = 1 << 3,	   /* first segment of a connection met after it was opened */
 	CLEW_SEG_CUT = 1 << 4,	   /* the copy of the bytes failed (page not present): cap is 0 */
 };
+
+/* Who waits in event loops is not watched: that CLEW_SEG_LOOP is missing proves nothing. */
+#define CLEW_UNWATCHED 255
 
 /*
  * `len` bytes crossed the socket, the first one at stream position `seq`; the first `cap` of
@@ -91,7 +98,7 @@ struct clew_segment {
 	__u8 dir;    /* enum clew_dir */
 	__u8 ctx_kind;
 	__u8 tail_len;
-	__u8 pad[1];
+	__u8 watch; /* CLEW_UNWATCHED, or a number that changes where watching had a gap */
 	__u8 tail[CLEW_TAIL_MAX];
 	__u8 data[];
 };
@@ -169,7 +176,7 @@ struct clew_edge {
 	__u16 kind; /* enum clew_edge_kind */
 	__u16 chain_len;
 	__u8 pad[4];
-	__u64 chain[CLEW_CHAIN_MAX];
+	__u64 chain[CLEW_CHAIN_MAX]; /* the record may end behind the chain_len that are used */
 };
 
 struct clew_clock {

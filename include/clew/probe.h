@@ -20,6 +20,13 @@ struct clew_live;
 typedef void (*clew_event_fn)(void *arg, const struct clew_event *ev);
 
 /*
+ * What a process shows of itself, told by clew_live__want() beside the sets: that links in it rest
+ * on its threads' waits being watched, or that its requests are read by event loops anyway.
+ */
+#define CLEW_WANT_WAITS	   ((enum clew_probe_set)CLEW_SET_MAX)
+#define CLEW_WANT_NO_WAITS ((enum clew_probe_set)(CLEW_SET_MAX + 1))
+
+/*
  * clew_live__new - load the programs, find the selected processes, attach. Events are buffered
  * in the kernel until the first poll. On failure returns -errno and writes into errbuf what
  * failed, why, and what to do.

@@ -27,6 +27,7 @@ struct clew_feed {
 	uint64_t ctx, ref;
 	uint8_t ctx_kind;
 	uint16_t seg_flags;
+	uint8_t watch;
 };
 
 enum clew_exchange_state {

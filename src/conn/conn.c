@@ -380,6 +380,7 @@ static int feed_parser(struct clew_conns *conns, struct clew_conn *c,
 		.ref = seg->ref,
 		.ctx_kind = seg->ctx_kind,
 		.seg_flags = seg->flags,
+		.watch = seg->watch,
 	};
 	uint64_t hole;
 	int64_t seen = place(d, seg, &f.pos, &hole);

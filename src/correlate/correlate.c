@@ -305,6 +305,7 @@ static void on_segment(struct clew_correlate *co, const struct clew_segment *seg
 	co->reading.pid = seg->h.pid;
 	co->reading.tid = seg->h.tid;
 	co->reading.turn = seg->h.turn;
+	co->reading.ctx = seg->ctx;
 	if (co->nr_late && seg->dir == CLEW_RECV)
 		co_unix__heard(co, seg);
 	if (co_rule(seg->ctx_kind)->segment)
@@ -314,8 +315,9 @@ static void on_segment(struct clew_correlate *co, const struct clew_segment *seg
 static void on_edge(struct clew_correlate *co, const struct clew_edge *edge)
 {
 	const struct co_rule *rule = co_rule((uint8_t)(edge->kind >> 8));
+	size_t chain = edge->chain_len * sizeof(edge->chain[0]);
 
-	if (rule->edge)
+	if (rule->edge && edge->h.size >= offsetof(struct clew_edge, chain) + chain)
 		rule->edge(co, edge);
 }
 
@@ -397,7 +399,7 @@ void clew_correlate__event(struct clew_correlate *co, const struct clew_event *e
 		[CLEW_EV_SEGMENT] = sizeof(struct clew_segment),
 		[CLEW_EV_CONN_OPEN] = sizeof(struct clew_conn_open),
 		[CLEW_EV_CONN_CLOSE] = sizeof(struct clew_conn_close),
-		[CLEW_EV_EDGE] = sizeof(struct clew_edge),
+		[CLEW_EV_EDGE] = offsetof(struct clew_edge, chain),
 		[CLEW_EV_PROC_INFO] = sizeof(struct clew_proc_info),
 		[CLEW_EV_STATS] = sizeof(struct clew_stats),
 		[CLEW_EV_PROBES] = sizeof(struct clew_probes_event),

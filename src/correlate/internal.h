@@ -167,7 +167,8 @@ struct co_thread {
 	uint8_t window_set, freed_set;
 	uint32_t window_turn, freed_turn;
 	uint64_t window_ctx, window_child; /* who read; the first that was made then */
-	uint64_t freed_conn; /* a client exchange was completed by its latest read, there */
+	/* a client exchange was completed by its latest read: where, and who read */
+	uint64_t freed_conn, freed_ctx;
 };
 
 struct co_proc {
@@ -224,7 +225,7 @@ struct clew_correlate {
 
 	/* the read that is being worked on: what it completes was completed by this thread */
 	struct {
-		uint64_t conn_id;
+		uint64_t conn_id, ctx;
 		uint32_t tid, pid, turn;
 		bool set;
 	} reading;

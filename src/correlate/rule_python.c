@@ -5,8 +5,8 @@
  * Every Task and every callback runs in a PyContext; the probes report which one wrote, and which
  * one was made by whom. A context is bound to a request when
  *   - it was the first to be made while its request was being read: by the reading thread, in
- *     the context that read, before that thread read anything else or went back to its loop
- *     (depth 1), or
+ *     the context that read, in the same run of it (no context was entered or left in between),
+ *     before that thread read anything else (depth 1), or
  *   - by a bound context (depth 2 and more), or
  *   - it answered the request and was born after the request was read ("responder"), or
  *   - it answered and is older: then it serves the connection, one request after the other
@@ -149,7 +149,8 @@ void co_py_rule__segment(struct clew_correlate *co, const struct clew_segment *s
 	struct co_thread *t;
 
 	if (seg->dir != CLEW_RECV) {
-		if (seg->ctx_kind == CLEW_CTX_PYTHON && (seg->flags & CLEW_SEG_LOOP))
+		if (seg->ctx_kind == CLEW_CTX_PYTHON &&
+		    (seg->flags & CLEW_SEG_LOOP || seg->watch == CLEW_UNWATCHED))
 			check_answer(co, seg);
 		return;
 	}
@@ -223,8 +224,9 @@ static void py_edge(struct clew_correlate *co, const struct clew_edge *edge)
 	child = find(co, edge->h.pid, edge->child);
 	if (!edge->child || (child && child->via == PY_TASK && child->birth == edge->h.ts))
 		return; /* the same record twice */
-	if (t && t->window_set && t->window_turn == edge->h.turn && t->window_ctx == edge->ctx) {
-		/* the next one may be for a request whose read was lost, in the same turn */
+	if (t && t->window_set && t->window_turn && t->window_turn == edge->h.turn &&
+	    t->window_ctx == edge->ctx) {
+		/* the next one may be for a request whose read was lost, in the same run */
 		if (!t->window_child)
 			t->window_child = edge->child;
 		x = t->window_child == edge->child ? t->window : NULL;
@@ -261,6 +263,7 @@ static void py_completed(struct clew_correlate *co, struct co_node *c)
 	t->freed_set = 1;
 	t->freed_conn = c->conn->id;
 	t->freed_turn = co->reading.turn;
+	t->freed_ctx = co->reading.ctx;
 }
 
 static void claim_x(struct co_claim *ret, struct co_py_ctx *py, enum clew_link link,
@@ -290,7 +293,8 @@ static void claim_bound(struct clew_correlate *co, struct co_node *c, struct co_
 			break;
 		if (py->depth == 1)
 			claim_x(ret, py, CLEW_LINK_EXACT, co_ev_copy);
-		else if (py->depth == 2 && !py->x->answered && t && !t->loop)
+		else if (py->depth == 2 && !py->x->answered && t && !t->loop &&
+			 c->ex->req.watch != CLEW_UNWATCHED)
 			claim_x(ret, py, CLEW_LINK_INFERRED, co_ev_copy);
 		break;
 	case PY_OWNER:
@@ -307,6 +311,21 @@ static void claim_bound(struct clew_correlate *co, struct co_node *c, struct co_
 		co->stats.py_deep++;
 }
 
+/*
+ * The callback that completed the connection's previous exchange writes the next one: a library
+ * that queues inside does so in another request's context. The same callback is the same run of
+ * the context that read, or a context entered right there, or that context after one was left.
+ */
+static bool written_by_reader(const struct co_thread *t, const struct co_node *c)
+{
+	const struct clew_feed *req = &c->ex->req;
+
+	if (!t->freed_set || t->freed_conn != c->conn->id)
+		return false;
+	return !t->freed_turn || !req->turn || req->turn == t->freed_turn ||
+	       req->turn == t->freed_turn + 1 || req->ctx == t->freed_ctx;
+}
+
 static void claim_context(struct clew_correlate *co, struct co_node *c, struct co_claim *ret)
 {
 	const struct clew_feed *req = &c->ex->req;
@@ -321,12 +340,7 @@ static void claim_context(struct clew_correlate *co, struct co_node *c, struct c
 		return;
 	if (t && (req->seg_flags & CLEW_SEG_LOOP))
 		t->loop = 1;
-	/*
-	 * The callback that completed the connection's previous exchange writes the next one: a
-	 * library that queues inside does so in another request's context.
-	 */
-	if (t && t->loop && t->freed_set && t->freed_conn == c->conn->id &&
-	    t->freed_turn == req->turn)
+	if (t && (t->loop || req->watch == CLEW_UNWATCHED) && written_by_reader(t, c))
 		return;
 	py = find(co, c->pid, req->ctx);
 	if (!py)

@@ -9,7 +9,8 @@
  *   - held two unanswered requests at once, or
  *   - read a request that another thread answered: it hands its work on (a staged pool; the
  *     responder's thread id alone was wrong in more than half of the cases there).
- * The last can only be known when the answer begins, so the claim waits for that.
+ * The last can only be known when the answer begins, so the claim waits for that. The first can
+ * only be known while waits are watched: from the read to the call, without a gap.
  */
 #include "correlate/internal.h"
 
@@ -34,7 +35,7 @@ void co_thread_rule__request(struct clew_correlate *co, struct co_node *x)
 	t->refs++;
 	if (t->nr_open++)
 		mark_multi(co, t);
-	else if (!t->multi && !t->loop)
+	else if (!t->multi && !t->loop && x->ex->req.watch != CLEW_UNWATCHED)
 		t->open = co_node__get(x);
 }
 
@@ -64,6 +65,8 @@ void co_thread_rule__claim(struct clew_correlate *co, struct co_node *c, struct 
 	if (c->ex->req.seg_flags & CLEW_SEG_LOOP)
 		t->loop = 1;
 	if (t->loop || t->multi || t->nr_open != 1 || !t->open)
+		return;
+	if (!t->open->ex || t->open->ex->req.watch != c->ex->req.watch)
 		return;
 	ret->kind = CO_CLAIM_NODE;
 	ret->x = t->open;

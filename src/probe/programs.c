@@ -28,7 +28,8 @@ struct clew_programs {
 	struct bpf_link **links;
 	size_t nr_links;
 	bool uprobe_multi;
-	bool turns; /* the hook on event loops' turns is attached */
+	struct bpf_link *waits; /* the hook on event loops' waits, NULL: not attached */
+	uint32_t watch;		/* clew_segment.watch, the next time that they are watched */
 	int nr_cpus;
 };
 
@@ -191,6 +192,8 @@ static bool is_uprobe(const struct bpf_program *prog)
 
 static void free_links(struct clew_programs *pr)
 {
+	bpf_link__destroy(pr->waits);
+	pr->waits = NULL;
 	for (size_t i = 0; i < pr->nr_links; i++)
 		bpf_link__destroy(pr->links[i]);
 	free(pr->links);
@@ -204,7 +207,7 @@ static int attach_all(struct clew_programs *pr, char *errbuf, size_t n)
 	size_t max = 0;
 
 	bpf_object__for_each_program(prog, pr->skel->obj) max++;
-	pr->links = calloc(max + 1, sizeof(*pr->links)); /* one more: turns */
+	pr->links = calloc(max, sizeof(*pr->links));
 	if (!pr->links)
 		return -ENOMEM;
 	bpf_object__for_each_program(prog, pr->skel->obj)
@@ -276,6 +279,8 @@ int clew_programs__load(const struct clew_config *cfg, struct clew_programs **re
 				 layers[i].name, strerror(-err));
 			continue;
 		}
+		if (bpf_program__autoload(pr->skel->progs.clew_rt_turn))
+			pr->skel->bss->watch = CLEW_UNWATCHED;
 		err = attach_all(pr, errbuf, n);
 		if (!err)
 			break;
@@ -312,17 +317,23 @@ const char *clew_programs__layer(const struct clew_programs *pr)
 	return layer_of(pr->layer)->name;
 }
 
-int clew_programs__need_turns(struct clew_programs *pr)
+int clew_programs__watch_waits(struct clew_programs *pr, bool on)
 {
-	struct bpf_link *link;
+	struct clew_bpf__bss *bss = pr->skel->bss;
 
-	if (pr->turns || !bpf_program__autoload(pr->skel->progs.clew_rt_turn))
+	if (!bpf_program__autoload(pr->skel->progs.clew_rt_turn) || on == !!pr->waits)
 		return 0;
-	link = bpf_program__attach(pr->skel->progs.clew_rt_turn);
-	if (!link)
+	if (!on) {
+		__atomic_store_n(&bss->watch, CLEW_UNWATCHED, __ATOMIC_SEQ_CST);
+		bpf_link__destroy(pr->waits);
+		pr->waits = NULL;
+		pr->watch = (pr->watch + 1) % CLEW_UNWATCHED;
+		return 0;
+	}
+	pr->waits = bpf_program__attach(pr->skel->progs.clew_rt_turn);
+	if (!pr->waits)
 		return -errno;
-	pr->turns = true;
-	pr->links[pr->nr_links++] = link;
+	__atomic_store_n(&bss->watch, pr->watch, __ATOMIC_SEQ_CST);
 	return 0;
 }
 
@@ -358,6 +369,21 @@ int clew_programs__set_proc(struct clew_programs *pr, uint32_t pid, const struct
 	if (!err)
 		set_slot(pr, pid, proc);
 	return err;
+}
+
+bool clew_programs__is_other(const struct clew_programs *pr, uint32_t pid)
+{
+	uint32_t low = pid % CLEW_PROC_SLOTS;
+	struct clew_proc_slot slot;
+	struct clew_proc proc;
+
+	if (!bpf_map__lookup_elem(pr->skel->maps.proc_cache, &low, sizeof(low), &slot, sizeof(slot),
+				  0) &&
+	    slot.pid == pid)
+		return slot.proc.flags & CLEW_PROC_OTHER;
+	return !bpf_map__lookup_elem(pr->skel->maps.procs, &pid, sizeof(pid), &proc, sizeof(proc),
+				     0) &&
+	       proc.flags & CLEW_PROC_OTHER;
 }
 
 int clew_programs__del_proc(struct clew_programs *pr, uint32_t pid)

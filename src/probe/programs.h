@@ -29,8 +29,13 @@ void clew_programs__silence(struct clew_programs *pr);
 void clew_programs__free(struct clew_programs *pr); /* NULL is fine */
 
 const char *clew_programs__layer(const struct clew_programs *pr);
-/* A process is traced whose event loops' turns matter: costs every system call a little. */
-int clew_programs__need_turns(struct clew_programs *pr);
+/*
+ * Whether threads are watched for waits in event loops. One capture layer does that by a hook on
+ * every system call of the machine; for the others it costs nothing, and is always on.
+ */
+int clew_programs__watch_waits(struct clew_programs *pr, bool on);
+/* The process is busy with a protocol that the kernel side leaves alone. */
+bool clew_programs__is_other(const struct clew_programs *pr, uint32_t pid);
 int clew_programs__ring_fd(const struct clew_programs *pr);
 int clew_programs__set_proc(struct clew_programs *pr, uint32_t pid, const struct clew_proc *proc);
 int clew_programs__del_proc(struct clew_programs *pr, uint32_t pid);

@@ -4,6 +4,8 @@
  *
  * Jobs come from the kernel's process events and from the pipeline's wants. The process table is
  * the watcher's alone; the queues in and out are shared under one mutex, held for moments only.
+ * Waits in event loops are watched for as long as a process may need that: one that nothing is
+ * known of yet, or one whose requests are read by threads outside any loop.
  * What may be missing at first (a module that Python loads later) is looked for again each
  * second; control groups and containers have no event for "a process was moved in", so they are
  * scanned each second too.
@@ -46,8 +48,15 @@ struct job {
 	enum clew_probe_set set;
 };
 
+enum waits {
+	WAITS_OPEN,	/* nothing is known yet: its first request must not find nobody watching */
+	WAITS_NEEDED,	/* links in it rest on them */
+	WAITS_POINTLESS /* event loops read its requests, or it speaks another protocol */
+};
+
 struct proc {
 	uint32_t pid;
+	enum waits waits; /* of one with CLEW_PROC_THREADS */
 	struct clew_runtime rt;
 	struct clew_probes probes;
 	struct clew_governor governor;
@@ -320,7 +329,7 @@ static int look(struct clew_watcher *w, uint32_t pid)
 	if (rt.kind == CLEW_RT_GO && calls_out(pid))
 		p->probes.wanted |= 1ULL << CLEW_SET_GO_SERVE;
 	if (rt.entry.flags & CLEW_PROC_THREADS)
-		clew_programs__need_turns(w->programs);
+		clew_programs__watch_waits(w->programs, true);
 	err = clew_programs__set_proc(w->programs, pid, &rt.entry);
 	if (err) {
 		clew_log(CLEW_LOG_WARN,
@@ -382,10 +391,37 @@ static void select_children(struct clew_watcher *w)
 	}
 }
 
+/* At once when somebody needs it, and given up by the way, so that it does not flap. */
+static void watch_waits(struct clew_watcher *w)
+{
+	bool on = w->cfg->select.all;
+	struct proc *p, *tmp;
+
+	HASH_ITER(hh, w->procs, p, tmp)
+	{
+		if (!(p->rt.entry.flags & CLEW_PROC_THREADS))
+			continue;
+		if (p->waits == WAITS_OPEN && clew_programs__is_other(w->programs, p->pid))
+			p->waits = WAITS_POINTLESS;
+		on |= p->waits != WAITS_POINTLESS;
+	}
+	clew_programs__watch_waits(w->programs, on);
+}
+
 static void want(struct clew_watcher *w, uint32_t pid, enum clew_probe_set set)
 {
 	struct proc *p = find(w, pid);
 
+	if (p && set == CLEW_WANT_WAITS) {
+		p->waits = WAITS_NEEDED;
+		clew_programs__watch_waits(w->programs, true);
+		return;
+	}
+	if (p && set == CLEW_WANT_NO_WAITS) {
+		if (p->waits == WAITS_OPEN)
+			p->waits = WAITS_POINTLESS;
+		return;
+	}
 	if (!p || p->probes.wanted & (1ULL << set))
 		return;
 	p->probes.wanted |= 1ULL << set;
@@ -499,6 +535,7 @@ static void every_second(struct clew_watcher *w)
 
 	refresh_pending(w);
 	govern_all(w);
+	watch_waits(w);
 	if (select->cgroups.n || select->containers.n || select->nr_ports)
 		clew_select__scan(select, on_match, w);
 }
@@ -606,7 +643,7 @@ int clew_watcher__new(const struct clew_config *cfg, struct clew_programs *progr
 	w->cache = clew_runtime_cache__new();
 	err = exclude_self(w);
 	if (!err && cfg->select.all)
-		err = clew_programs__need_turns(programs);
+		err = clew_programs__watch_waits(programs, true);
 	if (!err)
 		err = select_now(w, errbuf, n);
 	if (err)

@@ -23,7 +23,7 @@
 /* Who runs. */
 struct who {
 	uint32_t pid, tid, turn;
-	uint8_t kind;
+	uint8_t kind, watch;
 	uint16_t flags;
 	uint64_t ctx, ref;
 };
@@ -202,7 +202,8 @@ INLINE void sim_segment(struct sim *sim, const struct clew_conn *conn, const str
 				   .len = len,
 				   .flags = w->flags,
 				   .dir = dir,
-				   .ctx_kind = w->kind};
+				   .ctx_kind = w->kind,
+				   .watch = w->watch};
 
 	seg.h = sim_head(sim, CLEW_EV_SEGMENT, sizeof(seg), w);
 	clew_correlate__event(sim->co, &seg.h);
@@ -218,7 +219,8 @@ INLINE struct clew_feed sim_feed(const struct sim *sim, const struct who *w, uin
 				  .ctx = w->ctx,
 				  .ref = w->ref,
 				  .ctx_kind = w->kind,
-				  .seg_flags = w->flags};
+				  .seg_flags = w->flags,
+				  .watch = w->watch};
 }
 
 INLINE struct clew_text sim_text(struct clew_exchange *ex, const char *s)

@@ -587,20 +587,63 @@ static void py_pipelined(void **state)
 static void py_queued_write(void **state)
 {
 	struct app *a = *state;
-	struct sim_ex *x = rx(a, 0, py(1, READER, 0)), *c, *d, *e;
+	struct sim_ex *x = rx(a, 0, py(1, READER, 0)), *c, *d, *e, *f, *g;
 
 	task(a, py(1, READER, 0), 0xa0, 0x1000);
 	c = tx(a, 0, py(2, 0xa0, 0x1000));
 	end(a, c, py(3, READER, 0));
-	d = tx(a, 0, py(3, 0xa0, 0x1000)); /* same turn, same connection */
-	end(a, d, py(4, READER, 0));
-	e = tx(a, 0, py(5, 0xa0, 0x1000)); /* woken, so in another turn */
-	end(a, e, py(6, READER, 0));
-	end(a, x, py(7, 0xa0, 0x1000));
+	d = tx(a, 0, py(3, 0xa0, 0x1000)); /* same run, same connection */
+	end(a, d, py(5, READER, 0));
+	f = tx(a, 0, py(6, 0xa0, 0x1000)); /* in a context that the reader entered */
+	end(a, f, py(8, READER, 0));
+	e = tx(a, 0, py(10, 0xa0, 0x1000)); /* woken: the reader's was left, another entered */
+	end(a, e, py(0, READER, 0));
+	g = tx(a, 0, py(14, 0xa0, 0x1000)); /* which run read is not known */
+	end(a, g, py(16, READER, 0));
+	end(a, x, py(18, 0xa0, 0x1000));
 	sim_settle(&a->sim);
 	assert_parent(c, x, CLEW_LINK_EXACT, "task");
 	assert_root(d);
+	assert_root(f);
 	assert_parent(e, x, CLEW_LINK_EXACT, "task");
+	assert_root(g);
+}
+
+/* A run that is not known is nobody's: its first Task may be anybody's. */
+static void py_unknown_run(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x = rx(a, 0, py(0, READER, 0)), *c;
+
+	task(a, py(0, READER, 0), 0xa0, 0x1000);
+	c = tx(a, 0, py(4, 0xa0, 0x1000));
+	end(a, c, py(6, READER, 0));
+	end(a, x, py(8, 0xc0, 0x3000));
+	sim_settle(&a->sim);
+	assert_root(c);
+}
+
+/* Nobody watches who waits in event loops: a thread that looks like one per request may be one. */
+static void thread_unwatched(void **state)
+{
+	struct app *a = *state;
+	struct who w = thread(11), dark = thread(11), again = thread(11);
+	struct sim_ex *x, *c[4];
+	int i;
+
+	dark.watch = CLEW_UNWATCHED;
+	again.watch = 1; /* after a gap */
+	for (i = 0; i < 4; i++) {
+		x = rx(a, 0, i == 1 ? dark : w);
+		c[i] = tx(a, 0, i == 2 ? dark : i == 3 ? again : w);
+		end(a, c[i], w);
+		end(a, x, w);
+	}
+	sim_settle(&a->sim);
+	assert_int_equal(c[0]->place.link, CLEW_LINK_EXACT);
+	assert_root(c[1]); /* nobody watched when x was read */
+	assert_root(c[2]);
+	assert_root(c[3]); /* what was in between is not known */
 }
 
 /* Work after the answer is believed only if no record was lost meanwhile. */
@@ -656,7 +699,8 @@ int main(void)
 		T(py_responder),	  T(py_responder_shared),  T(py_owner),
 		T(py_owner_recycled),	  T(py_owner_shared),	   T(py_owner_not_responder),
 		T(py_owner_works_on),	  T(py_pipelined),	   T(py_queued_write),
-		T(py_late_and_loss),	  T(py_exec_forgets),
+		T(py_late_and_loss),	  T(py_exec_forgets),	   T(py_unknown_run),
+		T(thread_unwatched),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

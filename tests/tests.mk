@@ -3,6 +3,7 @@
 
 PYTHON3 ?= python3
 BINS := $(B)/apps
+comma := ,
 
 # ---- test applications --------------------------------------------------------------------------
 APP_CFLAGS = -std=gnu11 -O2 -g -D_GNU_SOURCE -Wall -Wextra -Werror -Wshadow
@@ -46,6 +47,30 @@ check-truth: all apps
 	$(Q)B=$(B) $(PYTHON3) tests/truth/run.py --json $(B)/truth.json --md $(B)/truth.md \
 		$(if $(CONC),--conc $(CONC)) $(if $(COUNT),--count $(COUNT)) \
 		$(T)
+
+# The same, short, and whether the harness would notice: runs the rows of CI, replays them damaged
+# and with agents that are broken on purpose.
+.PHONY: check-truth-ci check-truth-lossy check-truth-mutations
+check-truth-ci: all apps
+	$(Q)B=$(B) $(PYTHON3) tests/truth/run.py --conc $(or $(CONC),3$(comma)8) ci
+	$(Q)B=$(B) $(PYTHON3) tests/truth/lossy.py --seeds 1
+	$(Q)$(MAKE) --no-print-directory check-truth-mutations
+
+# On the cells that the last runs of check-truth left.
+check-truth-lossy: all
+	$(Q)B=$(B) $(PYTHON3) tests/truth/lossy.py
+
+MUTATIONS := $(patsubst tests/truth/mutations/%.patch,%,$(wildcard tests/truth/mutations/*.patch))
+$(B)/mutants/%/clew: tests/truth/mutations/%.patch $(B)/clew
+	$(say) MUTANT $@
+	$(Q)rm -rf $(@D) && mkdir -p $(@D)/src && cp -r src/correlate $(@D)/src
+	$(Q)patch -s -p1 -d $(@D) < $<
+	$(Q)$(CC) -I$(@D)/src $(CFLAGS_ALL) $(CPPFLAGS_ALL) -o $@ $(@D)/src/correlate/*.c $(BIN_OBJ) \
+		$(B)/libclew.a $(LIBS)
+
+check-truth-mutations: $(MUTATIONS:%=$(B)/mutants/%/clew)
+	$(Q)B=$(B) $(PYTHON3) tests/truth/mutations.py \
+		$(foreach m,$(MUTATIONS),$(m)=$(B)/mutants/$(m)/clew)
 
 check-loss: all apps
 	$(Q)B=$(B) LOSS_COUNT=$(or $(LOSS_COUNT),1000000) $(PYTHON3) tests/e2e/run.py test_loss

@@ -18,7 +18,7 @@ BUILD="gcc make pkg-config clang-19 llvm-19 libbpf-dev bpftool libelf-dev zlib1g
 DEMO="nginx-light python3 python3-fastapi python3-uvicorn python3-httpx python3-flask
 	python3-requests golang-go"
 TEST="libcmocka-dev clang-format-19 clang-tidy-19 libclang-rt-19-dev wrk redis-server redis-tools
-	curl openssl nodejs qemu-system-x86 busybox-static zstd cpio procps"
+	curl openssl nodejs qemu-system-x86 busybox-static zstd cpio procps patch"
 TRUTH="ruby puma php-fpm php-curl haproxy"
 
 say() { printf 'deps: %s\n' "$*"; }

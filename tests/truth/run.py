@@ -67,7 +67,8 @@ def judge(facts, all_spans, ledger):
     spans = [s for s in all_spans if not 0 < (shapes.of_path(s.path) or (0, 0, 0))[2] < first]
     pids = {k: set(v) for k, v in facts["pids"].items()}
     report = check.check(spans, facts["records"], pids, tuple(facts["ends"]), "".join(pids),
-                         min_recall=facts["recall"], min_durations=0.0, behind=facts["behind"])
+                         min_inproc=dict.fromkeys(pids, facts["recall"]), min_durations=0.0,
+                         behind=facts["behind"])
     if ledger:
         check.check_ledger(report, ledger, all_spans)
     return report

@@ -5,15 +5,16 @@ import json
 import shapes
 from harness import otlp
 
-PIDS = {"n": {100, 101}, "f": {200}, "w": {300}, "g": {400}, "l": {500}}
+PIDS = {"n": {100, 101}, "f": {200}, "w": {300}, "g": {400}, "l": {500}, "a": {600}, "b": {700}}
+CHAIN = {"a": "b", "b": "l"}
 
 
-def records(service, what, first=1):
+def records(service, what, first=1, behind=None):
     """One record per entry of `what` (shape names), with ids from `first` on."""
     out = []
     for n, shape in enumerate(what):
         i = first + n
-        x = shapes.tree(service, shape, i)
+        x = shapes.tree(service, shape, i, behind=behind)
         start = 1_000_000_000 * i
         out.append({"id": i, "method": x.method, "path": x.path, "status": x.status,
                     "req_body": x.req_body, "resp_body": 40, "start": start,
@@ -24,12 +25,12 @@ def records(service, what, first=1):
 class Export:
     """Dictionaries in OTLP JSON's own shape, so that tests can break them in any way."""
 
-    def __init__(self, recs, ends=("l",)):
+    def __init__(self, recs, ends=("l",), behind=None):
         self.spans = []  # (resource pid, span)
         self.next = 1
         for r in recs:
             service, shape, i, _ = shapes.of_path(r["path"])
-            root = shapes.tree(service, shape, i, ends)
+            root = shapes.tree(service, shape, i, ends, behind)
             trace = f"{i:032x}"
             ids = {}
             for x in root.walk():
@@ -43,7 +44,7 @@ class Export:
         span_id = f"{self.next:016x}"
         self.next += 1
         code = x.status
-        bad = code >= 500 or (code >= 400 and kind == otlp.CLIENT)
+        bad = not code or code >= 500 or (code >= 400 and kind == otlp.CLIENT)
         attrs = {"http.request.method": x.method, "http.response.status_code": code,
                  "http.request.body.size": x.req_body, "http.response.body.size": r["resp_body"],
                  "clew.link": "exact" if parent else "none"}
@@ -52,7 +53,10 @@ class Export:
         else:
             attrs["url.full"] = "http://127.0.0.1:1" + x.path
         if bad:
-            attrs["error.type"] = str(code)
+            attrs["error.type"] = str(code or "no_response")
+        if not code:
+            del attrs["http.response.status_code"], attrs["http.response.body.size"]
+            attrs["clew.complete"] = False
         span = {"traceId": trace, "spanId": span_id, "kind": kind, "name": x.method,
                 "startTimeUnixNano": str(r["start"] + 100_000),
                 "endTimeUnixNano": str(r["end"] - 100_000), "flags": 1, "attributes": attrs,

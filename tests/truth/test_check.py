@@ -139,6 +139,73 @@ def test_background_roots_are_fine():
     assert verdict(change).ok
 
 
+def noise_below(kind, parent_path, shape="noise"):
+    """A background call whose parent is the span of `parent_path`."""
+    def change(e):
+        span, above = copy.deepcopy(e.find(C, "/g/one/1/0")), e.find(S, parent_path)
+        span["attributes"]["url.full"] = f"http://127.0.0.1:1/g/{shape}/0/7"
+        span.update(spanId="abcdef0123456789", parentSpanId=above["spanId"],
+                    traceId=above["traceId"], kind=kind)
+        e.spans.append((200, span))
+    return change
+
+
+def test_background_call_of_a_service_below():
+    fails(noise_below(C, "/f/one/1", "one"), "background calls with a parent")
+
+
+def row(shape_names, change=None, behind=synth.CHAIN):
+    recs = synth.records("a", shape_names, behind=behind)
+    export = synth.Export(recs, behind=behind)
+    if change:
+        change(export)
+    return check.check(export.parsed(), recs, synth.PIDS, behind=behind)
+
+
+def test_rows():
+    """the shapes of rows: chains, fan-out, failures"""
+    report = row(["one", "seq", "fan", "post", "none", "after", "err"])
+    assert report.ok, [b for b in report.bars if not b[3]]
+    assert report.inproc["a"]["right"] == 1 + 3 + 4 + 1 + 0 + 1 + 1
+    assert report.links["in process exact"]["right"] == 2 * report.inproc["a"]["right"]
+    report = row(["timeout", "abort", "one"], behind={"a": "l"})
+    assert report.ok, [b for b in report.bars if not b[3]]
+
+
+def missed(report):
+    return {b[0] for b in report.bars if not b[3]}
+
+
+def test_rows_broken():
+    def cross(e):
+        a, b = e.find(C, "/b/one/1/0"), e.find(C, "/b/one/2/0")
+        a["parentSpanId"], b["parentSpanId"] = b["parentSpanId"], a["parentSpanId"]
+    assert "wrong parents in a process" in missed(row(["flush", "flush"], cross))
+
+    def answered(e):
+        e.find(C, "/l/hang/1/0")["attributes"]["http.response.status_code"] = 200
+    assert "wrong attributes" in missed(row(["timeout"], answered, {"a": "l"}))
+
+    def complete(e):
+        e.find(C, "/l/hang/1/0")["attributes"]["clew.complete"] = True
+    assert "incomplete spans" in missed(row(["timeout"], complete, {"a": "l"}))
+
+    def too_long(e):
+        s = e.find(C, "/l/abort/1/0")
+        s["endTimeUnixNano"] = str(int(s["endTimeUnixNano"]) + 50_000_000)
+    assert "unanswered calls too long" in missed(row(["abort"], too_long, {"a": "l"}))
+
+
+def test_inferred_links_are_counted_apart():
+    def change(e):
+        e.find(C, "/b/one/1/0")["attributes"]["clew.link"] = "inferred"
+        e.find(C, "/b/one/2/0").update(parentSpanId=e.find(S, "/a/one/1")["spanId"],
+                                       traceId=e.find(S, "/a/one/1")["traceId"])
+    report = row(["one", "one", "one"], change)
+    assert report.links["in process inferred"] == {"right": 1}
+    assert report.links["in process exact"]["wrong"] == 1
+
+
 def set_attr(key, v, kind=S, path="/g/one/2/1"):
     def change(e):
         e.find(kind, path)["attributes"][key] = v

@@ -26,6 +26,7 @@
 #include "commands.h"
 
 #define DRAIN_MS    5000
+#define MARGIN_MS   1000 /* of those: to break off what hangs, for the ledger, on a busy machine */
 #define POLL_MS	    50
 #define POLL_EVENTS 20000
 
@@ -192,6 +193,7 @@ static int finish(struct run *run)
 	if (run->cfg->telemetry.metrics_interval_ms)
 		clew_pipeline__metrics(run->pipeline);
 	now = mono_ns();
+	until -= (uint64_t)MARGIN_MS * 1000000;
 	clew_export__free(run->export, now < until ? (uint32_t)((until - now) / 1000000) : 0);
 	run->export = NULL;
 	err = clew_recorder__free(run->recorder);

@@ -72,6 +72,12 @@ check-truth-mutations: $(MUTATIONS:%=$(B)/mutants/%/clew)
 	$(Q)B=$(B) $(PYTHON3) tests/truth/mutations.py \
 		$(foreach m,$(MUTATIONS),$(m)=$(B)/mutants/$(m)/clew)
 
+# Faults of receivers, disks, processes and limits; FAULTS=long: with the numbers of the long form.
+.PHONY: check-faults
+check-faults: all apps
+	$(Q)B=$(B) FAULTS=$(FAULTS) $(PYTHON3) tests/e2e/run.py --in tests/faults $(T)
+FAULTS ?= long
+
 check-loss: all apps
 	$(Q)B=$(B) LOSS_COUNT=$(or $(LOSS_COUNT),1000000) $(PYTHON3) tests/e2e/run.py test_loss
 

@@ -39,6 +39,7 @@ suite unit make --no-print-directory "$j" check-unit
 SUM=1 suite harness make --no-print-directory check-harness
 suite fuzz make --no-print-directory "$j" fuzz-short
 suite e2e make --no-print-directory check-e2e
+suite faults make --no-print-directory check-faults FAULTS=short
 SUM=1 suite truth make --no-print-directory check-truth-ci
 SUM=1 suite vm make --no-print-directory check-vm-short
 echo "$passed passed, $failed failed, $skipped skipped"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run tests/e2e/test_*.py, each in its own process; last line 'N passed, N failed, N skipped'.
 
-Usage: run.py [NAME...]   A NAME selects files by a part of their name; NAME:CASE also the cases
+Usage: run.py [--in FOLDER] [NAME...]   --in: another folder of tests, tests/faults. A NAME selects files by a part of their name; NAME:CASE also the cases
 in it. CLEW_E2E_LAYER=fentry|kprobe|rawtp forces a capture layer; CLEW_E2E_SCALE=N stretches
 deadlines on a slow machine.
 """
@@ -44,10 +44,13 @@ def run_file(path, case):
 
 
 def main():
-    want = [a.split(":", 1) for a in sys.argv[1:]]
+    args, here = sys.argv[1:], HERE
+    if args[:1] == ["--in"]:
+        here, args = args[1], args[2:]
+    want = [a.split(":", 1) for a in args]
     total = [0, 0, 0]
     bad = []
-    for name in sorted(os.listdir(HERE)):
+    for name in sorted(os.listdir(here)):
         if not re.fullmatch(r"test_\w+\.py", name):
             continue
         hit = next((w for w in want if w[0] in name), None)
@@ -55,7 +58,7 @@ def main():
             continue
         print(f"{name}", flush=True)
         start = time.monotonic()
-        got = run_file(os.path.join(HERE, name), hit[1] if hit and len(hit) > 1 else "")
+        got = run_file(os.path.join(here, name), hit[1] if hit and len(hit) > 1 else "")
         print(f"{name}: {got[0]} passed, {got[1]} failed, {got[2]} skipped "
               f"({time.monotonic() - start:.0f} s)\n", flush=True)
         total = [a + b for a, b in zip(total, got)]

@@ -78,8 +78,8 @@ class Clew:
         """Until at least n spans are in the file."""
         wait_for(f"{n} spans in the file", lambda: len(self.tail.spans()) >= n, seconds)
 
-    def stop(self, sig=signal.SIGTERM):
-        """End it; returns (spans, ledger). Fails unless it ends cleanly, in time, balanced."""
+    def stop(self, sig=signal.SIGTERM, expect=0):
+        """End it; returns (spans, ledger). Fails unless it ends as expected, in time, balanced."""
         self.peak = self.peak_kb()
         self.cpu_s = self.cpu()
         if HOOKS:
@@ -89,7 +89,7 @@ class Clew:
         code = self.proc.wait(STOP_S + 5)
         self.stop_s = time.monotonic() - t
         text = self.stderr()
-        if code != 0:
+        if code != expect:
             raise AssertionError(f"clew ended with {code}: {text[-2000:]}")
         if self.stop_s > STOP_S * proc.SCALE:
             raise AssertionError(f"clew took {self.stop_s:.1f} s to stop")

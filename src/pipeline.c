@@ -15,6 +15,7 @@
  * All of it runs on one thread, so that it is a function of the event stream; exporters encode
  * and send on threads of their own.
  */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,11 +26,13 @@
 #include <clew/sample.h>
 
 #include "base/glob.h"
+#include "base/log.h"
 
 #define MS	     1000000ULL
 #define BATCH	     256
 #define TICK_NS	     (20 * MS)
 #define SLOW_TICK_NS (1000 * MS)
+#define TELL_NS	     (10000 * MS)
 
 struct clew_pipeline {
 	const struct clew_config *cfg;
@@ -44,7 +47,8 @@ struct clew_pipeline {
 	struct clew_wall wall;
 	uint64_t kernel[CLEW_STAT_MAX]; /* the last STATS event */
 	bool have_stats;
-	uint64_t read; /* kernel events fed */
+	uint64_t told[CLEW_STAT_MAX], next_tell; /* losses that the log knows of */
+	uint64_t read;				 /* kernel events fed */
 	uint64_t now, next_tick, next_slow_tick;
 	struct clew_span *batch[BATCH];
 	size_t nr_batch;
@@ -207,6 +211,29 @@ static bool is_whole(const struct clew_event *ev)
 		ev->size >= min + edge->chain_len * sizeof(edge->chain[0]));
 }
 
+/* Losses are counted in the ledger; who looks at the log alone must know as well, but not more
+ * often than every ten seconds. */
+static void tell_losses(struct clew_pipeline *p, uint64_t now)
+{
+	static const enum clew_stat which[] = {CLEW_STAT_DROP_RING_FULL, CLEW_STAT_DROP_CONN_FULL,
+					       CLEW_STAT_MISSED};
+	uint64_t more[3], sum = 0;
+
+	for (int i = 0; i < 3; i++)
+		sum += more[i] = p->kernel[which[i]] - p->told[which[i]];
+	if (!sum || now < p->next_tell)
+		return;
+	clew_log(CLEW_LOG_WARN,
+		 "%" PRIu64 " events were lost: ring buffer full %" PRIu64
+		 " (capture.ring_bytes is %u), connection table full %" PRIu64
+		 " (capture.max_connections is %u), probe busy %" PRIu64
+		 "; spans are missing, links that rest on them are none",
+		 sum, more[0], p->cfg->capture.ring_bytes, more[1], p->cfg->capture.max_connections,
+		 more[2]);
+	memcpy(p->told, p->kernel, sizeof(p->told));
+	p->next_tell = now + TELL_NS;
+}
+
 static void on_agent_event(struct clew_pipeline *p, const struct clew_event *ev)
 {
 	if (ev->type == CLEW_EV_CLOCK)
@@ -214,6 +241,7 @@ static void on_agent_event(struct clew_pipeline *p, const struct clew_event *ev)
 	if (ev->type == CLEW_EV_STATS) {
 		memcpy(p->kernel, ((const struct clew_stats *)ev)->count, sizeof(p->kernel));
 		p->have_stats = true;
+		tell_losses(p, ev->ts);
 	}
 }
 
@@ -261,6 +289,7 @@ void clew_pipeline__feed(void *pipeline, const struct clew_event *ev)
 
 void clew_pipeline__drain(struct clew_pipeline *p)
 {
+	tell_losses(p, UINT64_MAX);
 	clew_conns__drain(p->conns, p->now);
 	clew_correlate__drain(p->correlate);
 	flush(p);

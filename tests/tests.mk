@@ -32,7 +32,7 @@ deps-demo:
 
 # ---- proofs -------------------------------------------------------------------------------------
 # check: no root needed, under ASan and UBSan. check-e2e, check-truth, bench: root, real servers.
-.PHONY: check check-harness check-e2e check-truth check-loss bench bench-quick bench-replay test demo run
+.PHONY: check check-harness check-e2e check-truth check-loss bench bench-quick bench-otel bench-replay test demo run
 check: check-unit check-harness
 
 # The judges themselves: does the checker fail what is wrong, are the applications as documented?
@@ -83,6 +83,19 @@ check-loss: all apps
 
 bench: all apps
 	$(Q)B=$(B) $(PYTHON3) tests/bench/bench.py --json $(B)/bench.json --md docs/bench.md $(T)
+# What `bench` compares with: the OpenTelemetry SDK's zero-code instrumentation, once.
+OTEL_PY := opentelemetry-distro opentelemetry-exporter-otlp-proto-http \
+	opentelemetry-instrumentation-fastapi opentelemetry-instrumentation-httpx
+bench-otel: all apps $(B)/otel/.done
+	$(Q)B=$(B) $(PYTHON3) tests/bench/bench.py --json $(B)/bench.json --md docs/bench.md \
+		$(or $(T),python-otel httpx-otel node-otel)
+$(B)/otel/.done:
+	$(Q)mkdir -p $(@D)
+	$(Q)/usr/bin/python3 -m venv --system-site-packages $(@D)/venv
+	$(Q)$(@D)/venv/bin/pip install --quiet $(OTEL_PY)
+	$(Q)npm install --silent --no-audit --no-fund --prefix $(@D) @opentelemetry/api \
+		@opentelemetry/auto-instrumentations-node
+	$(Q)touch $@
 # Userspace alone, from a recording: no root.
 bench-replay: $(B)/tests/bench/bench_replay
 	$(Q)$< $(B)/bench-replay.clew

@@ -5,7 +5,9 @@
  * are lowerCamelCase, 64-bit integers are strings.
  *
  * Heads and attributes of spans are nearly all of the text and are put together from constant
- * pieces, with one look at the room for each of them; the rest is left to the JSON writer.
+ * pieces, with one look at the room for each of them; the rest is left to the JSON writer. What
+ * stands before the value of an attribute is the same for all spans: it is kept ready by the
+ * address of its key, which is a constant of the program (span.h).
  */
 #include <string.h>
 
@@ -16,7 +18,17 @@
 #define ATTR_ROOM 96
 #define HEAD_ROOM 448
 
+#define PIECES	   128 /* places for what stands before a value; a power of two */
+#define PIECE_SIZE 96
+
 static const uint8_t no_id[8];
+
+struct piece {
+	const char *key;
+	uint8_t type; /* enum clew_attr_type */
+	uint8_t n;
+	char text[PIECE_SIZE];
+};
 
 static void key_str(struct clew_json *j, const char *key, struct clew_str s)
 {
@@ -90,6 +102,69 @@ static inline char *put_str(struct clew_json *j, char *to, struct clew_str s, si
 	j->len = (size_t)(to - j->p);
 	clew_json__text(j, s.p, s.n);
 	return clew_json__room(j, after);
+}
+
+/* Up to the value, with the quote that begins it. NULL: cannot be kept ready. */
+static const struct piece *piece_make(struct piece *piece, const struct clew_attr *a)
+{
+	static const char *const before[] = {
+		[CLEW_ATTR_STR] = "\",\"value\":{\"stringValue\":\"",
+		[CLEW_ATTR_INT] = "\",\"value\":{\"intValue\":\"",
+		[CLEW_ATTR_BOOL] = "\",\"value\":{\"boolValue\":",
+	};
+	struct clew_str key = clew_str__lit(a->key);
+	char *to = piece->text;
+
+	piece->key = NULL;
+	if (key.n > PIECE_SIZE - 56)
+		return NULL;
+	to = clew_json_put__lit(to, "{\"key\":\"");
+	to = clew_json_put__plain(to, key.p, key.n);
+	if (!to)
+		return NULL;
+	to = stpcpy(to, before[a->type]);
+	piece->n = (uint8_t)(to - piece->text);
+	piece->type = (uint8_t)a->type;
+	piece->key = a->key;
+	return piece;
+}
+
+/* An attribute of a span; false: its kind or its key is rare. */
+static bool json_attr_fast(struct clew_json *j, const struct clew_attr *a, struct piece *pieces)
+{
+	size_t at = ((uintptr_t)a->key * 0x9e3779b97f4a7c15ULL >> 40) % PIECES;
+	const struct piece *piece = &pieces[at];
+	char *to;
+
+	if (a->type < CLEW_ATTR_STR || a->type > CLEW_ATTR_BOOL)
+		return false;
+	if (piece->key != a->key || piece->type != a->type)
+		piece = piece_make(&pieces[at], a);
+	if (!piece)
+		return false;
+	to = clew_json__room(j, PIECE_SIZE + ATTR_ROOM + (a->type == CLEW_ATTR_STR ? a->str.n : 0));
+	if (!to)
+		return true;
+	*to = ',';
+	to += j->comma;
+	memcpy(to, piece->text, 64);
+	if (piece->n > 64)
+		memcpy(to + 64, piece->text + 64, PIECE_SIZE - 64);
+	to += piece->n;
+	if (a->type == CLEW_ATTR_STR) {
+		to = put_str(j, to, a->str, ATTR_ROOM);
+		if (!to)
+			return true;
+		to = clew_json_put__lit(to, "\"}}");
+	} else if (a->type == CLEW_ATTR_INT) {
+		to = clew_json_put__i64(to, a->i);
+		to = clew_json_put__lit(to, "\"}}");
+	} else {
+		to = a->b ? clew_json_put__lit(to, "true}}") : clew_json_put__lit(to, "false}}");
+	}
+	j->len = (size_t)(to - j->p);
+	j->comma = true;
+	return true;
 }
 
 static void json_attr(struct clew_json *j, const struct clew_attr *a)
@@ -229,10 +304,17 @@ static void json_head(struct clew_json *j, const struct clew_span *s)
 	j->comma = true;
 }
 
-static void json_span(struct clew_json *j, const struct clew_span *s)
+static void json_span(struct clew_json *j, const struct clew_span *s, struct piece *pieces)
 {
 	json_head(j, s);
-	json_attrs(j, s->attrs, s->nr_attrs);
+	if (s->nr_attrs) {
+		clew_json__key(j, "attributes");
+		clew_json__arr(j);
+		for (uint32_t i = 0; i < s->nr_attrs; i++)
+			if (!json_attr_fast(j, &s->attrs[i], pieces))
+				json_attr(j, &s->attrs[i]);
+		clew_json__arr_end(j);
+	}
 	key_opt_u32(j, "droppedAttributesCount", s->dropped_attrs);
 	json_events(j, s);
 	key_opt_u32(j, "droppedEventsCount", s->dropped_events);
@@ -281,10 +363,13 @@ static void json_shut(struct clew_json *j)
 int clew_otlp__json(struct clew_json *j, struct clew_otlp_groups *g, struct clew_span *const *spans,
 		    size_t n)
 {
+	struct piece pieces[PIECES];
 	int err = clew_otlp_groups__make(g, spans, n);
 
 	if (err)
 		return err;
+	for (size_t i = 0; i < PIECES; i++)
+		pieces[i].key = NULL;
 	json_open(j, "resourceSpans");
 	for (uint32_t k = 0; k < g->nr && !j->err; k++) {
 		clew_json__obj(j);
@@ -298,7 +383,7 @@ int clew_otlp__json(struct clew_json *j, struct clew_otlp_groups *g, struct clew
 		for (uint32_t i = g->first[k]; i < g->first[k + 1] && !j->err; i++) {
 			if (i + 1 < g->first[k + 1])
 				clew_otlp__fetch(spans[g->order[i + 1]]);
-			json_span(j, spans[g->order[i]]);
+			json_span(j, spans[g->order[i]], pieces);
 		}
 		json_shut(j);
 		json_shut(j);

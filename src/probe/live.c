@@ -27,7 +27,8 @@
 
 #define SECOND	     1000000000ULL
 #define CLOCK_NS     (SECOND / 20) /* time goes on in the stream though nothing else happens */
-#define POLL_BUSY_US 4000	   /* the ring fills: look again soon */
+#define POLL_BUSY_US 2000	   /* the ring fills fast: look again soon */
+#define POLL_GOAL    1024 /* records that are worth a wake-up, in a ring of 4 MiB or more */
 #define POLL_MAX     100000
 #define POLL_IDLE_US 20000 /* nothing came for a while */
 
@@ -37,9 +38,10 @@ struct clew_live {
 	struct clew_programs *programs;
 	struct clew_watcher *watcher;
 	struct ring_buffer *ring;
-	int budget;    /* events left in this poll */
-	int delivered; /* in this poll */
-	uint32_t idle_us;
+	int budget;	  /* events left in this poll */
+	int delivered;	  /* in this poll */
+	int goal;	  /* records that are worth a wake-up */
+	uint32_t idle_us; /* what is slept before the ring is looked at again */
 	uint64_t next_second, next_clock;
 };
 
@@ -112,6 +114,19 @@ static bool consume(struct clew_live *live, int max)
 	return live->delivered > before;
 }
 
+/* Longer while fewer records than the goal came, shorter when more did. */
+static void next_sleep(struct clew_live *live)
+{
+	if (live->delivered < live->goal / 2)
+		live->idle_us += POLL_BUSY_US;
+	else if (live->delivered > live->goal)
+		live->idle_us /= 2;
+	if (live->idle_us > POLL_IDLE_US)
+		live->idle_us = POLL_IDLE_US;
+	if (live->idle_us < POLL_BUSY_US)
+		live->idle_us = POLL_BUSY_US;
+}
+
 int clew_live__poll(struct clew_live *live, int timeout_ms, int max)
 {
 	uint64_t now = now_ns(CLOCK_MONOTONIC), until = now + (uint64_t)timeout_ms * 1000000;
@@ -130,12 +145,12 @@ int clew_live__poll(struct clew_live *live, int timeout_ms, int max)
 		if (now_ns(CLOCK_MONOTONIC) >= until)
 			return live->delivered;
 		usleep(live->idle_us);
-		if (live->idle_us < POLL_IDLE_US)
-			live->idle_us += POLL_BUSY_US;
+		next_sleep(live);
 	}
-	if (live->delivered < max) /* the ring is empty: let it fill a little */
-		usleep(POLL_BUSY_US);
-	live->idle_us = POLL_BUSY_US;
+	if (live->delivered < max) { /* the ring is empty: let it fill a little */
+		next_sleep(live);
+		usleep(live->idle_us);
+	}
 	return live->delivered;
 }
 
@@ -186,6 +201,9 @@ int clew_live__new(const struct clew_config *cfg, clew_event_fn fn, void *arg,
 	live->fn = fn;
 	live->arg = arg;
 	live->idle_us = POLL_BUSY_US;
+	live->goal = (int)(cfg->capture.ring_bytes / 4096);
+	if (live->goal > POLL_GOAL)
+		live->goal = POLL_GOAL;
 	err = clew_programs__load(cfg, &live->programs, errbuf, n);
 	if (err)
 		goto err_out;

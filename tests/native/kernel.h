@@ -84,7 +84,7 @@ struct clew_map_threads threads;
 struct clew_map_py_tasks py_tasks;
 struct clew_map_watch_ports watch_ports;
 struct clew_map_stats stats;
-volatile __u32 stopped;
+volatile __u32 stopped, watch;
 struct clew_bpf_config native_config;
 extern const volatile struct clew_bpf_config config __attribute__((alias("native_config")));
 
@@ -257,7 +257,7 @@ static void native_init(enum native_release release, __u32 request_budget, __u32
 	native.now = 1000000;
 	native_config.request_budget = request_budget;
 	native_config.response_budget = response_budget;
-	stopped = 0;
+	stopped = watch = 0;
 	native_map_add(&conns, sizeof(__u64), sizeof(struct clew_kconn), NATIVE_ENTRIES);
 	native_map_add(&threads, sizeof(__u32), sizeof(struct clew_thread), NATIVE_ENTRIES);
 	native_map_add(&py_tasks, sizeof(__u64), sizeof(__u64), NATIVE_ENTRIES);

@@ -13,8 +13,8 @@ daemon off;
 pid {dir}/nginx-{port}.pid;
 error_log {dir}/nginx-{port}.err warn;
 worker_processes {workers};
-worker_rlimit_nofile 4096;
-events {{ worker_connections 2048; }}
+worker_rlimit_nofile {files};
+events {{ worker_connections {conns}; }}
 http {{
     access_log off;
     keepalive_requests 100000000;
@@ -50,7 +50,7 @@ PROXY = """
 """
 
 
-def nginx(env, upstream=None, host="127.0.0.1", workers=1, locations="", reuse=""):
+def nginx(env, upstream=None, host="127.0.0.1", workers=1, locations="", reuse="", conns=2048):
     """An nginx with its own configuration. `upstream`: HOST:PORT or unix:PATH behind /n/."""
     port = free_port(host)
     listen = (f"[{host}]" if ":" in host else host) + f":{port}"
@@ -58,7 +58,7 @@ def nginx(env, upstream=None, host="127.0.0.1", workers=1, locations="", reuse="
     with open(conf, "w") as f:
         f.write(NGINX.format(
             user="user root;" if os.geteuid() == 0 else "", dir=env.dir, port=port,
-            workers=workers, listen=listen + reuse,
+            workers=workers, conns=conns, files=2 * conns, listen=listen + reuse,
             upstream=UPSTREAM.format(server=upstream) if upstream else "",
             locations=(PROXY.format(timeout=int(60 * proc.SCALE)) if upstream else "") +
             locations))

@@ -9,6 +9,7 @@ struct clew_map_conns conns SEC(".maps");
 struct clew_map_threads threads SEC(".maps");
 struct clew_map_py_tasks py_tasks SEC(".maps");
 struct clew_map_hits hits SEC(".maps");
+struct clew_map_py_calls py_calls SEC(".maps");
 struct clew_map_watch_ports watch_ports SEC(".maps");
 struct clew_map_stats stats SEC(".maps");
 

@@ -67,6 +67,14 @@ struct clew_map_hits {
 	__type(value, struct clew_hits);
 };
 
+/* Python: the Task of the call that is under way on a connection. */
+struct clew_map_py_calls {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, struct clew_py_call);
+};
+
 struct clew_map_watch_ports {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 256);
@@ -88,6 +96,7 @@ extern struct clew_map_conns conns SEC(".maps");
 extern struct clew_map_threads threads SEC(".maps");
 extern struct clew_map_py_tasks py_tasks SEC(".maps");
 extern struct clew_map_hits hits SEC(".maps");
+extern struct clew_map_py_calls py_calls SEC(".maps");
 extern struct clew_map_watch_ports watch_ports SEC(".maps");
 extern struct clew_map_stats stats SEC(".maps");
 

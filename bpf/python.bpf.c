@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
 /*
- * python.bpf.c - CPython's asyncio: who makes a Task, who copies a context. Both report edges
- * between PyContext addresses; see docs/correlate.md for what they prove.
+ * python.bpf.c - CPython: who makes an asyncio Task, who copies a context, which thread takes
+ * which work item. All report edges; see docs/correlate.md for what they prove.
  */
 #include "lib/conn.bpf.h"
 #include "lib/context.bpf.h"
@@ -74,4 +74,67 @@ int clew_py_copy(struct pt_regs *ctx)
 	e->pad = 0;
 	SUBMIT(e);
 	return 0;
+}
+
+#define PY_TYPE_NAME 24 /* PyTypeObject.tp_name */
+
+static const char work_item[] = "_WorkItem"; /* concurrent.futures.thread */
+
+static __always_inline int queue_edge(struct clew_proc *p, __u16 kind, __u64 item)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+	struct clew_thread *th = thread_of((__u32)id, false);
+	struct context who = {};
+	struct clew_edge *e;
+
+	if (kind == CLEW_EDGE_PY_PUT)
+		context_python(p, &who, th, id >> 32, true);
+	e = RESERVE(struct clew_edge);
+	if (!e)
+		return 0;
+	__builtin_memset(e, 0, sizeof(*e));
+	header(&e->h, CLEW_EV_EDGE, sizeof(*e), th ? th->turn : 0);
+	e->kind = kind;
+	e->ctx = who.ctx;
+	e->child = who.ref;
+	e->ref = item;
+	SUBMIT(e);
+	return 0;
+}
+
+/*
+ * SimpleQueue.put(self, item, ...), called with (self, args, nargs, names). Only work items of
+ * thread pools are reported: what takes them runs each to its end before it takes the next.
+ */
+SEC("?uprobe")
+int clew_py_put(struct pt_regs *ctx)
+{
+	char name[sizeof(work_item)] = {};
+	struct clew_proc *p;
+	__u64 item, type;
+	__u32 tgid;
+
+	p = py_proc(&tgid, CLEW_SET_PY_QUEUE);
+	if (!p)
+		return 0;
+	item = user_u64(PT_REGS_PARM2(ctx));
+	type = item ? user_u64(item + 8) : 0;
+	type = type ? user_u64(type + PY_TYPE_NAME) : 0;
+	if (!type || bpf_probe_read_user(name, sizeof(name), (void *)type))
+		return 0;
+	for (int i = 0; i < (int)sizeof(name); i++)
+		if (name[i] != work_item[i])
+			return 0;
+	return queue_edge(p, CLEW_EDGE_PY_PUT, item);
+}
+
+/* SimpleQueue.get(), get_nowait(): what this thread did before is over. */
+SEC("?uprobe")
+int clew_py_get(struct pt_regs *ctx)
+{
+	struct clew_proc *p;
+	__u32 tgid;
+
+	p = py_proc(&tgid, CLEW_SET_PY_QUEUE);
+	return p && PT_REGS_RC(ctx) ? queue_edge(p, CLEW_EDGE_PY_GET, PT_REGS_RC(ctx)) : 0;
 }

@@ -132,6 +132,7 @@ static void consider_probes(struct clew_pipeline *p, const struct clew_exchange 
 	if (runtime != CLEW_RT_PYTHON || ex->is_server || loop)
 		return;
 	want(p, ex->req.pid, CLEW_WANT_WAITS);
+	want(p, ex->req.pid, CLEW_SET_PY_QUEUE);
 	if (clew_enrich__marked(p->enrich, ex->req.pid, CLEW_WANT_NO_WAITS))
 		want(p, ex->req.pid, CLEW_SET_PY_COPY);
 }

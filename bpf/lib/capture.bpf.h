@@ -20,6 +20,7 @@
 #include "conn.bpf.h"
 #include "context.bpf.h"
 #include "nginx.bpf.h"
+#include "python.bpf.h"
 
 #define CLEW_IOV_MAX	8   /* buffers that are walked to find a call's end */
 #define CLEW_SMALL	512 /* a call of at most so many bytes is copied whole */
@@ -415,6 +416,8 @@ static __always_inline int capture(struct clew_proc *p, struct work *w)
 		     !flip && io->dir == CLEW_SEND && c->role == CLEW_ROLE_SERVER);
 	if (p->runtime == CLEW_RT_NGINX && io->dir == CLEW_SEND && sign == SIGN_REQUEST)
 		cut->who.ref = nginx_downstream(io->file);
+	if (p->runtime == CLEW_RT_PYTHON && flip && c->role == CLEW_ROLE_CLIENT)
+		py_call(p, c->id, io->dir, cut->who.ctx, cut->who.ref, cut->who.turn);
 #if CLEW_SEES_URING
 	context_uring(&cut->who);
 #endif

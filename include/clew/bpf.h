@@ -24,6 +24,14 @@ enum clew_proc_flags {
 	CLEW_PROC_OTHER = 1 << 2,    /* set by the kernel side: busy with a protocol that is left */
 };
 
+/* Where CPython keeps the attributes of an instance, by version. */
+enum clew_py_values {
+	CLEW_PY_VALUES_NONE = 0, /* in a dictionary: not followed */
+	CLEW_PY_VALUES_BEFORE,
+	CLEW_PY_VALUES_TAGGED,
+	CLEW_PY_VALUES_INLINE,
+};
+
 /* Value of map `procs`, key: thread group id. Offsets are those of the process's runtime. */
 struct clew_proc {
 	__u16 flags;   /* enum clew_proc_flags */
@@ -40,7 +48,9 @@ struct clew_proc {
 			__u16 py_ctx;	   /* PyThreadState.context; 0: unknown */
 			__u16 py_task_ctx; /* _asyncio Task.task_context; 0: unknown */
 			__u32 py_specific; /* struct pthread.specific, from the thread pointer */
-			__u32 py_key;	   /* the pthread key that holds the PyThreadState */
+			__u16 py_key;	   /* the pthread key that holds the PyThreadState */
+			__u8 py_closure;   /* PyFunctionObject.func_closure */
+			__u8 py_values;	   /* enum clew_py_values */
 		};
 	};
 };
@@ -69,6 +79,13 @@ struct clew_thread {
 	__u32 task_turn, pad;
 	__u64 tstate; /* Python: the thread's PyThreadState, the same for its life */
 };
+
+/* Value of map `py_calls`, key: connection id. */
+struct clew_py_call {
+	__u64 ctx, task; /* who made the call that is not answered; task 0: nobody to ask for */
+};
+
+#define CLEW_PY_JOINS 4 /* Tasks that wait for one another which are followed */
 
 enum clew_conn_class { CLEW_CLASS_UNKNOWN = 0, CLEW_CLASS_HTTP = 1, CLEW_CLASS_IGNORED = 2 };
 

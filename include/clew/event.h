@@ -165,6 +165,14 @@ enum clew_edge_kind {
 	CLEW_EDGE_PY_TASK = CLEW_EDGE_OF(CLEW_CTX_PYTHON, 1),
 	/* Python: PyContext_CopyCurrent returned; ctx = current PyContext, child = the copy */
 	CLEW_EDGE_PY_COPY = CLEW_EDGE_OF(CLEW_CTX_PYTHON, 2),
+	/* Python: the answer of a call on conn_id begins; ctx = PyContext that made the call, ref =
+	 * its Task, 0: ended by now; chain = the contexts of the Tasks that wait for it, and so on */
+	CLEW_EDGE_PY_JOIN = CLEW_EDGE_OF(CLEW_CTX_PYTHON, 3),
+	/* Python: a work item of a thread pool is put into its queue; ctx = PyContext,
+	 * child = its live Task or 0, ref = the item */
+	CLEW_EDGE_PY_PUT = CLEW_EDGE_OF(CLEW_CTX_PYTHON, 4),
+	/* Python: this thread took ref out of a queue */
+	CLEW_EDGE_PY_GET = CLEW_EDGE_OF(CLEW_CTX_PYTHON, 5),
 };
 
 struct clew_edge {
@@ -205,6 +213,7 @@ enum clew_probe_set {
 	CLEW_SET_GO_CALL,  /* roundTrip: which request's context a call out carries */
 	CLEW_SET_GO_SERVE, /* ServeHTTP: the context that a request was given */
 	CLEW_SET_PY_TASK,  /* Task.__init__ */
+	CLEW_SET_PY_QUEUE, /* SimpleQueue: the work items of thread pools */
 	CLEW_SET_PY_COPY,  /* PyContext_CopyCurrent */
 	CLEW_SET_MAX,
 };

@@ -80,12 +80,22 @@ struct co_thread *co_thread(struct clew_correlate *co, uint32_t tid, uint32_t pi
 	return t;
 }
 
+void co_thread__job_over(struct clew_correlate *co, struct co_thread *t)
+{
+	co_node__put(co, t->job_x);
+	co_py__put(co, t->job_by);
+	t->job_x = NULL;
+	t->job_by = NULL;
+	t->job_set = 0;
+}
+
 void co_thread__put(struct clew_correlate *co, struct co_thread *t)
 {
 	if (--t->refs)
 		return;
 	co_node__put(co, t->open);
 	co_node__put(co, t->window);
+	co_thread__job_over(co, t);
 	free(t);
 }
 
@@ -609,7 +619,7 @@ struct table {
 	size_t bytes; /* of a value */
 };
 
-enum { TABLES = 12 };
+enum { TABLES = 13 };
 
 /* In the order in which they can be torn down: who refers to others comes first. */
 static void tables(struct clew_correlate *co, struct table t[TABLES])
@@ -631,6 +641,7 @@ static void tables(struct clew_correlate *co, struct table t[TABLES])
 	t[8] = (struct table){&co->tuples, conns, NULL, 0};
 	t[9] = (struct table){&co->unix_ends, conns, NULL, 0};
 	t[10] = (struct table){&co->locals, LOCALS_MAX, NULL, 0};
+	t[12] = (struct table){&co->py_items, PY_MAX, co_py_item__drop, co_py_item_bytes};
 	t[11] = (struct table){&co->headers, HEADERS_MAX, NULL, 0};
 }
 

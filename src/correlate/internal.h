@@ -147,6 +147,7 @@ struct co_conn {
 	uint64_t tuple;	      /* TCP client: hash of its two ends */
 	uint32_t netns;	      /* loopback addresses: whose; else 0 */
 	struct co_py_ctx *owner; /* reference: Python, the context that answers here */
+	struct co_node *py_call; /* reference: Python, the call here that waits for a witness */
 	/* Go: whose request the next bytes are */
 	struct co_node *pend; /* reference, or NULL: nobody's */
 	const char *pend_evidence;
@@ -169,6 +170,10 @@ struct co_thread {
 	uint64_t window_ctx, window_child; /* who read; the first that was made then */
 	/* a client exchange was completed by its latest read: where, and who read */
 	uint64_t freed_conn, freed_ctx;
+	/* Python: the work item that it runs; references: whose that is, both NULL: nobody's */
+	uint8_t job_set;
+	struct co_node *job_x;
+	struct co_py_ctx *job_by;
 };
 
 struct co_proc {
@@ -231,7 +236,7 @@ struct clew_correlate {
 	} reading;
 
 	struct co_map procs, threads, conns, tuples, unix_ends, locals, clients, servers, headers;
-	struct co_map go_cur, go_ctx, py_ctx;
+	struct co_map go_cur, go_ctx, py_ctx, py_items;
 };
 
 /* ---- lists ---- */
@@ -306,6 +311,7 @@ struct co_proc *co_proc__find(struct clew_correlate *co, uint32_t pid); /* or NU
 struct co_thread *co_thread(struct clew_correlate *co, uint32_t tid, uint32_t pid);
 struct co_thread *co_thread__find(struct clew_correlate *co, uint32_t tid, uint32_t pid);
 void co_thread__put(struct clew_correlate *co, struct co_thread *thread);
+void co_thread__job_over(struct clew_correlate *co, struct co_thread *thread);
 struct co_conn *co_conn(struct clew_correlate *co, uint64_t id, uint32_t pid);
 struct co_conn *co_conn__find(struct clew_correlate *co, uint64_t id);
 struct co_node *co_conn__oldest(const struct co_conn *conn); /* unanswered; borrowed, or NULL */
@@ -432,13 +438,16 @@ void co_go_rule__free_ctx(void *co, void *val);
 /* Any read ends what a thread of Python was at: also one whose context is not known. */
 void co_py_rule__segment(struct clew_correlate *co, const struct clew_segment *seg);
 void co_py_ctx__drop(void *co, void *val);
+void co_py__put(struct clew_correlate *co, struct co_py_ctx *py); /* NULL is fine */
+void co_py_item__drop(void *co, void *val);
 
 /* Evidence, as it is exported in `clew.evidence` and compared by address. */
 /* What a value of these tables takes. */
-extern const size_t co_go_cur_bytes, co_go_ctx_bytes, co_py_ctx_bytes;
+extern const size_t co_go_cur_bytes, co_go_ctx_bytes, co_py_ctx_bytes, co_py_item_bytes;
 
 extern const char co_ev_traceparent[], co_ev_forwarded[], co_ev_worn[], co_ev_socket_pair[],
 	co_ev_pair_order[], co_ev_thread[], co_ev_context[], co_ev_goroutine[], co_ev_task[],
-	co_ev_copy[], co_ev_owner[], co_ev_responder[], co_ev_nginx[];
+	co_ev_copy[], co_ev_owner[], co_ev_responder[], co_ev_join[], co_ev_item[],
+	co_ev_nginx[];
 
 #endif

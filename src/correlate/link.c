@@ -34,6 +34,8 @@ const char co_ev_task[] = "task";
 const char co_ev_copy[] = "context-copy";
 const char co_ev_owner[] = "connection-owner";
 const char co_ev_responder[] = "responder";
+const char co_ev_join[] = "join";
+const char co_ev_item[] = "work-item";
 const char co_ev_nginx[] = "nginx-request";
 
 static void adopt(struct co_node *node, const struct co_header *h)

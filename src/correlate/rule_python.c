@@ -21,40 +21,32 @@
  * Addresses of contexts are recycled at once: every birth replaces what the address meant.
  * Answering a request that is not one's own taints a context for good.
  */
-#include "correlate/internal.h"
+#include "correlate/rule_python.h"
 
 #include <stdlib.h>
 
-enum py_via { PY_UNBOUND = 0, PY_TASK, PY_COPY, PY_RESPONDER, PY_OWNER };
-
-struct co_py_ctx {
-	uint32_t refs;
-	uint8_t via; /* enum py_via */
-	uint8_t depth;
-	uint8_t shared; /* answered for two: tells nothing */
-	uint64_t addr;
-	uint64_t birth;	     /* ns; 0: older than its first appearance */
-	uint64_t task;	     /* PY_TASK: the Task */
-	uint64_t owner_conn; /* PY_OWNER */
-	struct co_node *x;   /* reference; bound to, or NULL */
-	struct co_list held; /* client nodes that wait for proof */
-};
-
 const size_t co_py_ctx_bytes = sizeof(struct co_py_ctx);
 
-static struct co_py_ctx *ctx_get(struct co_py_ctx *py)
+#define ANCESTRY_MAX 8 /* ancestors kept alive by one context */
+
+struct co_py_ctx *co_py__get(struct co_py_ctx *py)
 {
 	if (py)
 		py->refs++;
 	return py;
 }
 
-static void ctx_put(struct clew_correlate *co, struct co_py_ctx *py)
+void co_py__put(struct clew_correlate *co, struct co_py_ctx *py)
 {
-	if (!py || --py->refs)
-		return;
-	co_node__put(co, py->x);
-	free(py);
+	struct co_py_ctx *parent;
+
+	while (py && !--py->refs) {
+		parent = py->parent;
+		co_py_join__forget(co, py);
+		co_node__put(co, py->x);
+		free(py);
+		py = parent;
+	}
 }
 
 /* Nothing can be proved about what waits here any more. */
@@ -65,15 +57,16 @@ static void give_up(struct clew_correlate *co, struct co_py_ctx *py)
 
 		co_link__client(co, c, NULL, CLEW_LINK_NONE, NULL);
 	}
+	co_py_join__forget(co, py);
 }
 
 void co_py_ctx__drop(void *arg, void *val)
 {
 	give_up(arg, val);
-	ctx_put(arg, val);
+	co_py__put(arg, val);
 }
 
-static uint64_t key_of(struct clew_correlate *co, uint32_t pid)
+uint64_t co_py__key(struct clew_correlate *co, uint32_t pid)
 {
 	struct co_proc *proc = co_proc(co, pid);
 
@@ -111,16 +104,17 @@ static struct co_py_ctx *make(struct clew_correlate *co, uint32_t pid, uint64_t 
 	py->addr = addr;
 	py->birth = birth;
 	co_list__init(&py->held);
-	if (co_map__put(&co->py_ctx, key_of(co, pid), addr, py)) {
+	co_list__init(&py->awaits);
+	if (co_map__put(&co->py_ctx, co_py__key(co, pid), addr, py)) {
 		free(py);
 		return NULL;
 	}
 	return py;
 }
 
-static struct co_py_ctx *find(struct clew_correlate *co, uint32_t pid, uint64_t addr)
+struct co_py_ctx *co_py__find(struct clew_correlate *co, uint32_t pid, uint64_t addr)
 {
-	return addr ? co_map__get(&co->py_ctx, key_of(co, pid), addr) : NULL;
+	return addr ? co_map__get(&co->py_ctx, co_py__key(co, pid), addr) : NULL;
 }
 
 static void close_window(struct clew_correlate *co, struct co_thread *t)
@@ -133,7 +127,7 @@ static void close_window(struct clew_correlate *co, struct co_thread *t)
 /* Who writes on a connection that serves others is not at the request that it is bound to. */
 static void check_answer(struct clew_correlate *co, const struct clew_segment *seg)
 {
-	struct co_py_ctx *py = find(co, seg->h.pid, seg->ctx);
+	struct co_py_ctx *py = co_py__find(co, seg->h.pid, seg->ctx);
 	struct co_conn *conn;
 
 	if (!py || !py->x || py->shared || py->x->conn->id == seg->conn_id)
@@ -199,8 +193,8 @@ static void note_copy(struct clew_correlate *co, const struct clew_edge *edge)
  * copies are reported, every birth is; else only births with a Task are, and then the same live
  * Task must have been seen both times (230 wrong without this).
  */
-static bool same_context(struct clew_correlate *co, const struct co_node *c, uint64_t task,
-			 const struct co_node *x)
+bool co_py__same(struct clew_correlate *co, const struct co_node *c, uint64_t task,
+		 const struct co_node *x)
 {
 	const struct co_proc *proc = co_proc(co, c->pid);
 	uint64_t mine = c->ex ? c->ex->req.ref : 0;
@@ -211,17 +205,17 @@ static bool same_context(struct clew_correlate *co, const struct co_node *c, uin
 }
 
 /* Rules 3, 4 and 7: whom does a new context belong to? */
-static void py_edge(struct clew_correlate *co, const struct clew_edge *edge)
+static void py_birth(struct clew_correlate *co, const struct clew_edge *edge)
 {
 	struct co_thread *t = co_thread__find(co, edge->h.tid, edge->h.pid);
-	struct co_py_ctx *parent = find(co, edge->h.pid, edge->ctx), *child;
+	struct co_py_ctx *parent = co_py__find(co, edge->h.pid, edge->ctx), *child;
 	struct co_node *x = NULL;
 	struct co_conn *conn;
 	uint8_t depth = 0;
 
 	if (edge->kind == CLEW_EDGE_PY_COPY)
 		note_copy(co, edge);
-	child = find(co, edge->h.pid, edge->child);
+	child = co_py__find(co, edge->h.pid, edge->child);
 	if (!edge->child || (child && child->via == PY_TASK && child->birth == edge->h.ts))
 		return; /* the same record twice */
 	if (t && t->window_set && t->window_turn && t->window_turn == edge->h.turn &&
@@ -239,22 +233,63 @@ static void py_edge(struct clew_correlate *co, const struct clew_edge *edge)
 		if (conn && co_conn__oldest(conn))
 			x = NULL;
 	}
-	co_node__get(x); /* making the child may replace the context that holds it */
+	/* making the child may replace the context that holds it */
+	co_node__get(x);
+	co_py__get(parent);
 	child = make(co, edge->h.pid, edge->child, edge->h.ts);
 	if (!child) /* never leave what the address meant before */
-		co_map__del(&co->py_ctx, key_of(co, edge->h.pid), edge->child);
+		co_map__del(&co->py_ctx, co_py__key(co, edge->h.pid), edge->child);
 	else if (x)
 		bind(co, child, x, edge->kind == CLEW_EDGE_PY_TASK ? PY_TASK : PY_COPY, depth);
 	if (child && edge->kind == CLEW_EDGE_PY_TASK)
 		child->task = edge->ref;
+	if (child && parent && parent->ancestry < ANCESTRY_MAX) {
+		child->parent = co_py__get(parent);
+		child->ancestry = parent->ancestry + 1;
+	}
+	co_py__put(co, parent);
 	co_node__put(co, x);
+}
+
+static void py_edge(struct clew_correlate *co, const struct clew_edge *edge)
+{
+	switch (edge->kind) {
+	case CLEW_EDGE_PY_TASK:
+	case CLEW_EDGE_PY_COPY:
+		py_birth(co, edge);
+		break;
+	case CLEW_EDGE_PY_JOIN:
+		co_py_join__edge(co, edge);
+		break;
+	case CLEW_EDGE_PY_PUT:
+		co_py_item__put(co, edge);
+		break;
+	case CLEW_EDGE_PY_GET:
+		co_py_item__get(co, edge);
+		break;
+	default:
+		break;
+	}
+}
+
+static void forget_call(struct clew_correlate *co, struct co_conn *conn)
+{
+	co_node__put(co, conn->py_call);
+	conn->py_call = NULL;
 }
 
 /* A client exchange is over: was it the read in progress that completed it? */
 static void py_completed(struct clew_correlate *co, struct co_node *c)
 {
+	struct co_py_ctx *py = c->wait == CO_WAIT_CONTEXT ? c->by : NULL;
 	struct co_thread *t;
 
+	forget_call(co, c->conn);
+	if (py && py->x && py->depth > 1 && !c->cand_evidence) {
+		/* started by a request, but nobody was seen to wait for it */
+		co->stats.py_deep++;
+		co_link__client(co, c, NULL, CLEW_LINK_NONE, NULL);
+	}
 	if (!co->reading.set || co->reading.conn_id != c->conn->id)
 		return;
 	t = co_thread__find(co, co->reading.tid, co->reading.pid);
@@ -266,14 +301,20 @@ static void py_completed(struct clew_correlate *co, struct co_node *c)
 	t->freed_ctx = co->reading.ctx;
 }
 
-static void claim_x(struct co_claim *ret, struct co_py_ctx *py, enum clew_link link,
-		    const char *evidence)
+void co_py__claim(struct co_claim *ret, struct co_py_ctx *py, struct co_node *x,
+		  enum clew_link link, const char *evidence)
 {
 	ret->kind = CO_CLAIM_NODE;
-	ret->x = py->x;
+	ret->x = x;
 	ret->by = py;
 	ret->link = link;
 	ret->evidence = evidence;
+}
+
+static void claim_hold(struct co_claim *ret, struct co_py_ctx *py)
+{
+	ret->kind = CO_CLAIM_HOLD;
+	ret->by = py;
 }
 
 static void claim_bound(struct clew_correlate *co, struct co_node *c, struct co_py_ctx *py,
@@ -285,24 +326,28 @@ static void claim_bound(struct clew_correlate *co, struct co_node *c, struct co_
 	switch (py->via) {
 	case PY_TASK:
 		if (py->depth == 1 && task && task == py->task)
-			claim_x(ret, py, CLEW_LINK_EXACT, co_ev_task);
+			co_py__claim(ret, py, py->x, CLEW_LINK_EXACT, co_ev_task);
+		else if (py->depth > 1 && py->x->answered)
+			taint(co, py); /* it works for others, too */
+		else if (py->depth > 1)
+			claim_hold(ret, py);
 		break;
 	case PY_COPY:
 		/* nobody watches any more: the address may be another's by now */
 		if (py->x->answered && (!proc || proc->copy_last + co->window < c->req_ts))
 			break;
 		if (py->depth == 1)
-			claim_x(ret, py, CLEW_LINK_EXACT, co_ev_copy);
+			co_py__claim(ret, py, py->x, CLEW_LINK_EXACT, co_ev_copy);
 		else if (py->depth == 2 && !py->x->answered && t && !t->loop &&
 			 c->ex->req.watch != CLEW_UNWATCHED)
-			claim_x(ret, py, CLEW_LINK_INFERRED, co_ev_copy);
+			co_py__claim(ret, py, py->x, CLEW_LINK_INFERRED, co_ev_copy);
 		break;
 	case PY_OWNER:
 		/* work after the answer: then a request that has come may have to wait for it */
 		if (py->x->done && proc)
 			proc->owner_off = 1;
-		if (proc && !proc->owner_off && same_context(co, c, py->task, py->x))
-			claim_x(ret, py, CLEW_LINK_EXACT, co_ev_owner);
+		if (proc && !proc->owner_off && co_py__same(co, c, py->task, py->x))
+			co_py__claim(ret, py, py->x, CLEW_LINK_EXACT, co_ev_owner);
 		break;
 	default: /* a responder that goes on after its answer may be at the next item */
 		break;
@@ -326,6 +371,18 @@ static bool written_by_reader(const struct co_thread *t, const struct co_node *c
 	       req->turn == t->freed_turn + 1 || req->ctx == t->freed_ctx;
 }
 
+/*
+ * A context that calls again after the request of its parent, which was made for that one alone,
+ * was answered: a flusher, a pump.
+ */
+static bool outlives(const struct co_py_ctx *py)
+{
+	const struct co_py_ctx *parent = py->parent;
+
+	return py->calls > 1 && parent && parent->x && parent->x->answered &&
+	       parent->birth > parent->x->req_ts;
+}
+
 static void claim_context(struct clew_correlate *co, struct co_node *c, struct co_claim *ret)
 {
 	const struct clew_feed *req = &c->ex->req;
@@ -342,19 +399,20 @@ static void claim_context(struct clew_correlate *co, struct co_node *c, struct c
 		t->loop = 1;
 	if (t && (t->loop || req->watch == CLEW_UNWATCHED) && written_by_reader(t, c))
 		return;
-	py = find(co, c->pid, req->ctx);
+	py = co_py__find(co, c->pid, req->ctx);
 	if (!py)
 		py = make(co, c->pid, req->ctx, 0);
-	if (!py || py->shared)
+	if (!py)
 		return;
-	if (py->x) {
+	py->calls++;
+	if (py->shared)
+		return;
+	if (py->x)
 		claim_bound(co, c, py, t, ret);
-		return;
-	}
-	if (py->via == PY_OWNER)
-		return; /* pipelined: cannot be told */
-	ret->kind = CO_CLAIM_HOLD;
-	ret->by = py;
+	else if (outlives(py))
+		taint(co, py);
+	else if (py->via != PY_OWNER) /* else pipelined: cannot be told */
+		claim_hold(ret, py);
 }
 
 /* The thread rule wins where it speaks, unless the context names somebody else. */
@@ -362,8 +420,12 @@ static void py_claim(struct clew_correlate *co, struct co_node *c, struct co_cla
 {
 	struct co_claim py = {.kind = CO_CLAIM_NONE};
 
+	struct co_thread *t = co_thread__find(co, c->tid, c->pid);
+
 	co_thread_rule__claim(co, c, ret);
 	claim_context(co, c, &py);
+	if (t && t->job_set && !t->loop && ret->kind == CO_CLAIM_NONE)
+		co_py_item__claim(co, c, t, ret);
 	if (ret->kind == CO_CLAIM_NONE)
 		*ret = py;
 	else if (py.kind == CO_CLAIM_NODE && py.x != ret->x)
@@ -375,9 +437,13 @@ static void py_hold(struct clew_correlate *co, struct co_node *c, void *by)
 	struct co_py_ctx *py = by;
 
 	(void)co;
-	c->by = ctx_get(py);
+	c->by = co_py__get(py);
 	c->wait = CO_WAIT_CONTEXT;
 	co_list__add_tail(&py->held, &c->wait_link);
+	if (c->ex->req.ref) {
+		forget_call(co, c->conn);
+		c->conn->py_call = co_node__get(c);
+	}
 }
 
 static bool py_stands(struct clew_correlate *co, const struct co_node *c, const struct co_node *x)
@@ -385,9 +451,8 @@ static bool py_stands(struct clew_correlate *co, const struct co_node *c, const 
 	const struct co_py_ctx *py = c->by;
 	const struct clew_feed *resp = x->ex ? &x->ex->resp : NULL;
 
-	(void)co;
-	if (!py)
-		return true;
+	if (!py) /* the thread that put the item must answer itself */
+		return c->cand_evidence != co_ev_item || co_thread_rule__stands(co, x);
 	if (py->shared)
 		return false;
 	if (!resp || !resp->ts)
@@ -396,7 +461,7 @@ static bool py_stands(struct clew_correlate *co, const struct co_node *c, const 
 	if (c->cand_evidence == co_ev_owner &&
 	    (resp->ctx_kind != CLEW_CTX_PYTHON || resp->ctx != py->addr))
 		return false;
-	/* a handler that blocks is waited for */
+	/* a handler that blocks is waited for, and so is a task that was joined */
 	if (c->cand_link == CLEW_LINK_INFERRED && !c->done)
 		return false;
 	return true;
@@ -420,10 +485,16 @@ static bool py_unsure(const struct co_node *c, const struct co_node *x)
 static void prove(struct clew_correlate *co, struct co_py_ctx *py, struct co_node *x,
 		  const char *evidence)
 {
+	co_py_join__proved(co, py, x, evidence);
 	while (!co_list__empty(&py->held)) {
 		struct co_node *c = co_entry(py->held.next, struct co_node, wait_link);
 
-		if (c->req_ts >= x->req_ts && same_context(co, c, x->ex->resp.ref, x))
+		const char *seen = c->cand_evidence;
+
+		if (c->req_ts >= x->req_ts && seen)
+			co_link__late(co, c, x, seen == co_ev_join ? CLEW_LINK_INFERRED
+								   : CLEW_LINK_EXACT, seen);
+		else if (c->req_ts >= x->req_ts && co_py__same(co, c, x->ex->resp.ref, x))
 			co_link__late(co, c, x, CLEW_LINK_EXACT, evidence);
 		else
 			co_link__client(co, c, NULL, CLEW_LINK_NONE, NULL);
@@ -440,7 +511,7 @@ static void become_owner(struct clew_correlate *co, struct co_py_ctx *py, struct
 		return;
 	}
 	if (!conn->owner)
-		conn->owner = ctx_get(py);
+		conn->owner = co_py__get(py);
 	py->owner_conn = conn->id;
 	py->task = x->ex->resp.ref;
 	bind(co, py, x, PY_OWNER, 1);
@@ -461,7 +532,7 @@ static void py_response(struct clew_correlate *co, struct co_node *x)
 	t = co_thread__find(co, resp->tid, x->pid);
 	if (t && !t->loop && resp->tid == x->tid)
 		return; /* a thread per request: the thread rule has spoken */
-	py = find(co, x->pid, resp->ctx);
+	py = co_py__find(co, x->pid, resp->ctx);
 	if (!py)
 		py = make(co, x->pid, resp->ctx, 0);
 	if (!py || py->shared)
@@ -487,6 +558,7 @@ static void py_closed(struct clew_correlate *co, struct co_conn *conn)
 {
 	struct co_py_ctx *py = conn->owner;
 
+	forget_call(co, conn);
 	if (!py)
 		return;
 	conn->owner = NULL;
@@ -494,7 +566,7 @@ static void py_closed(struct clew_correlate *co, struct co_conn *conn)
 		bind(co, py, NULL, PY_UNBOUND, 0);
 		py->owner_conn = 0;
 	}
-	ctx_put(co, py);
+	co_py__put(co, py);
 }
 
 static void both_request(struct clew_correlate *co, struct co_node *x)
@@ -505,12 +577,12 @@ static void both_request(struct clew_correlate *co, struct co_node *x)
 
 static void *get(void *by)
 {
-	return ctx_get(by);
+	return co_py__get(by);
 }
 
 static void put(struct clew_correlate *co, void *by)
 {
-	ctx_put(co, by);
+	co_py__put(co, by);
 }
 
 const struct co_rule co_rule_python = {

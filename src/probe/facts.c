@@ -159,6 +159,19 @@ static bool is_other(const struct clew_elf *elf, struct clew_facts *f)
 	return true;
 }
 
+static int queue_facts(const struct clew_elf *elf, struct clew_facts *f)
+{
+	struct clew_python_queue q;
+	int err = clew_python__queue(elf, &q);
+
+	if (err)
+		return err;
+	add_site(elf, f, CLEW_SITE_PY_PUT, q.put);
+	add_site(elf, f, CLEW_SITE_PY_GET, q.get);
+	add_site(elf, f, CLEW_SITE_PY_GET, q.get_nowait);
+	return 0;
+}
+
 static int python_facts(const struct clew_elf *elf, const char *basename, struct clew_facts *f)
 {
 	unsigned int minor = 0;
@@ -176,6 +189,7 @@ static int python_facts(const struct clew_elf *elf, const char *basename, struct
 	/* some builds have _asyncio inside */
 	if (!clew_python__task_init(elf, &addr))
 		add_site(elf, f, CLEW_SITE_PY_TASK_INIT, addr);
+	queue_facts(elf, f);
 	return 0;
 }
 
@@ -225,6 +239,9 @@ static void parse(int fd, enum clew_file_role role, const char *basename, struct
 			f->err = clew_python__task_init(elf, &addr);
 			if (!f->err)
 				add_site(elf, f, CLEW_SITE_PY_TASK_INIT, addr);
+			break;
+		case CLEW_FILE_QUEUE:
+			f->err = queue_facts(elf, f);
 			break;
 		case CLEW_FILE_LIBC:
 			f->err = clew_python__specific(elf, &f->specific_off);

@@ -14,7 +14,7 @@
 struct clew_mapped {
 	const char *exe_path;
 	uint64_t exe_ino;
-	struct clew_map exe, python, asyncio, libc, libpthread, jvm, node;
+	struct clew_map exe, python, asyncio, queue, libc, libpthread, jvm, node;
 	bool musl, uvloop, coreclr, ruby, php;
 };
 

@@ -86,7 +86,7 @@ bool clew_probes__attach(struct clew_probes *p, struct clew_programs *programs, 
 		const struct clew_set_info *info = clew_set__info(set);
 
 		if (info->runtime != rt->kind || done & bit(set) ||
-		    (info->on_demand && !(p->wanted & bit(set))))
+		    (info->on_demand && !((p->wanted | rt->wanted) & bit(set))))
 			continue;
 		changed |= attach_set(p, programs, pid, rt, set);
 	}

@@ -30,6 +30,8 @@
 #define SPEC_SLOTS_OFF	24 /* PyType_Spec: name, two ints, flags, slots */
 #define SLOT_TP_INIT	60
 #define SLOTS_MAX	80
+#define METHOD_FN_OFF	8 /* PyMethodDef: name, function, flags, documentation */
+#define METHOD_DOC_OFF	24
 #define NAME_CANDIDATES 16
 #define NAME_STRINGS	4
 #define THREADS_CHECKED 64
@@ -117,7 +119,7 @@ struct names {
 };
 
 /* Where the name stands. Most files do not hold it at all, which is found out here, cheaply. */
-static void find_strings(const struct clew_elf *elf, struct names *s)
+static void find_strings(const struct clew_elf *elf, struct names *s, const char *text, size_t len)
 {
 	struct clew_elf_section ro;
 	uint64_t from, at;
@@ -125,8 +127,7 @@ static void find_strings(const struct clew_elf *elf, struct names *s)
 	if (clew_elf__section(elf, ".rodata", &ro) || ro.type == SHT_NOBITS)
 		return;
 	for (from = ro.off; s->nr_strings < NAME_STRINGS; from = at + 1) {
-		if (clew_elf__find(elf, from, ro.off + ro.size - from, TASK_NAME, sizeof(TASK_NAME),
-				   &at))
+		if (clew_elf__find(elf, from, ro.off + ro.size - from, text, len, &at))
 			return;
 		s->string[s->nr_strings++] = ro.addr + (at - ro.off);
 	}
@@ -228,7 +229,7 @@ int clew_python__task_init(const struct clew_elf *elf, uint64_t *ret_addr)
 		*ret_addr = sym.addr;
 		return 0;
 	}
-	find_strings(elf, &s);
+	find_strings(elf, &s, TASK_NAME, sizeof(TASK_NAME));
 	if (!s.nr_strings)
 		return -ENOENT;
 	if (!clew_elf__is_pie(elf))
@@ -251,6 +252,43 @@ int clew_python__task_init(const struct clew_elf *elf, uint64_t *ret_addr)
 		}
 	}
 	return -ENOENT;
+}
+
+/* A method table's entry: name, function, flags, and the documentation, by which it is known. */
+static int method_word(void *arg, uint64_t where, uint64_t value)
+{
+	struct names *s = arg;
+	uint32_t i;
+
+	for (i = 0; i < s->n; i++)
+		if (where == s->at[i] - METHOD_DOC_OFF + METHOD_FN_OFF)
+			s->init[i] = value;
+	return 0;
+}
+
+static uint64_t find_method(const struct clew_elf *elf, const char *doc)
+{
+	struct names s = {0};
+	uint32_t i;
+
+	find_strings(elf, &s, doc, strlen(doc));
+	if (!s.nr_strings || clew_elf__each_relative(elf, name_word, &s) || !s.n ||
+	    clew_elf__each_relative(elf, method_word, &s))
+		return 0;
+	for (i = 0; i < s.n; i++)
+		if (s.init[i] && is_code(elf, s.init[i]))
+			return s.init[i];
+	return 0;
+}
+
+int clew_python__queue(const struct clew_elf *elf, struct clew_python_queue *ret)
+{
+	ret->put = find_method(elf, "put($self, /, item, block=True, timeout=None)\n--\n");
+	if (!ret->put) /* most files: that was all */
+		return -ENOENT;
+	ret->get = find_method(elf, "get($self, /, block=True, timeout=None)\n--\n");
+	ret->get_nowait = find_method(elf, "get_nowait($self, /)\n--\n");
+	return ret->get && ret->get_nowait ? 0 : -ENOENT;
 }
 
 int clew_python__specific(const struct clew_elf *elf, uint32_t *ret_off)
@@ -306,10 +344,12 @@ static int check_thread(int mem, const struct clew_python_facts *f, uint64_t bia
 }
 
 int clew_python__live(int mem, const struct clew_python_facts *f, uint64_t bias,
-		      uint32_t specific_off, int32_t *ret_key)
+		      uint32_t specific_off, int32_t *ret_key, uint32_t *ret_threads)
 {
 	uint64_t rt = bias + f->runtime, ts;
-	int32_t init = 0, key = -1, i, seen = 0;
+	int32_t init = 0, key = -1, seen = 0;
+	bool fits = false;
+	uint32_t i;
 
 	if (!f->layout)
 		return -EINVAL;
@@ -327,15 +367,16 @@ int clew_python__live(int mem, const struct clew_python_facts *f, uint64_t bias,
 	 * and go while it is read, so one that fits is enough, and a misfit must repeat.
 	 */
 	for (i = 0; ts && i < THREADS_CHECKED; i++, ts = word(mem, ts + 8)) {
-		int ok = check_thread(mem, f, bias, specific_off, key, ts);
+		int ok = fits ? -1 : check_thread(mem, f, bias, specific_off, key, ts);
 
-		if (ok > 0) {
-			*ret_key = key;
-			return 0;
-		}
+		fits |= ok > 0;
 		seen += !ok;
 	}
-	return seen ? -EINVAL : -ENODATA;
+	if (!fits)
+		return seen ? -EINVAL : -ENODATA;
+	*ret_key = key;
+	*ret_threads = i;
+	return 0;
 }
 
 static void find_specific(struct clew_look *l)
@@ -358,7 +399,8 @@ static void find_specific(struct clew_look *l)
 }
 
 /* Read the pthread key and prove every offset in the live process; only then are they used. */
-static bool read_key(struct clew_look *l, const struct clew_map *map, const struct clew_facts *f)
+static bool read_key(struct clew_look *l, const struct clew_map *map, const struct clew_facts *f,
+		     uint32_t *ret_threads)
 {
 	uint64_t bias;
 	int32_t key;
@@ -370,11 +412,12 @@ static bool read_key(struct clew_look *l, const struct clew_map *map, const stru
 	}
 	mem = clew_procfs__open_mem(l->pid);
 	err = mem < 0 ? mem
-		      : clew_python__live(mem, &f->python, bias, l->rt->entry.py_specific, &key);
+		      : clew_python__live(mem, &f->python, bias, l->rt->entry.py_specific, &key,
+				  ret_threads);
 	if (mem >= 0)
 		close(mem);
 	if (!err) {
-		l->rt->entry.py_key = (uint32_t)key;
+		l->rt->entry.py_key = (uint16_t)key;
 		return true;
 	}
 	if (err == -EAGAIN || err == -ENODATA) {
@@ -396,6 +439,7 @@ static void look_python(struct clew_look *l, const struct clew_map *lib, const s
 	struct clew_runtime *rt = l->rt;
 	char apath[CLEW_SITE_PATH];
 	struct clew_facts af;
+	uint32_t threads = 0;
 
 	clew_look__name(l, CLEW_RT_PYTHON, "cpython");
 	snprintf(rt->version, sizeof(rt->version), "%s", f->python.version);
@@ -405,8 +449,10 @@ static void look_python(struct clew_look *l, const struct clew_map *lib, const s
 		return;
 	}
 	find_specific(l);
-	if (!rt->entry.py_specific || !read_key(l, lib, f))
+	if (!rt->entry.py_specific || !read_key(l, lib, f, &threads))
 		return;
+	rt->entry.py_closure = (uint8_t)layout->closure;
+	rt->entry.py_values = (uint8_t)layout->values;
 	rt->entry.py_ctx = (uint16_t)layout->ctx;
 	rt->entry.py_task_ctx = (uint16_t)layout->task_ctx;
 	clew_look__sites(l, f, path);
@@ -419,6 +465,14 @@ static void look_python(struct clew_look *l, const struct clew_map *lib, const s
 		rt->pending = true; /* asyncio may still be imported */
 		clew_look__why(l, "asyncio is not loaded yet");
 	}
+	if (!clew_look__has(l, CLEW_SITE_PY_PUT) &&
+	    !clew_look__facts(l, &l->maps.queue, CLEW_FILE_QUEUE, &af, apath))
+		clew_look__sites(l, &af, apath);
+	/* threads beside a loop: contexts are copied to them from the first request on */
+	if (threads > 1 && clew_look__has(l, CLEW_SITE_PY_TASK_INIT))
+		rt->wanted |= 1ULL << CLEW_SET_PY_COPY;
+	if (threads > 1)
+		rt->wanted |= 1ULL << CLEW_SET_PY_QUEUE;
 	if (l->maps.uvloop) {
 		/* all callbacks run in one context: a Task made there proves nothing yet */
 		rt->entry.py_task_ctx = 0;

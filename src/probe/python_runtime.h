@@ -16,6 +16,8 @@ struct clew_python_layout {
 	uint32_t interpreters; /* _PyRuntime -> interpreters.head */
 	uint32_t threads;      /* PyInterpreterState -> its first thread */
 	uint32_t thread_id;    /* PyThreadState.thread_id, the pthread_t */
+	uint32_t closure;      /* PyFunctionObject.func_closure */
+	uint32_t values;       /* enum clew_py_values */
 	uint32_t task_ctx;     /* _asyncio.Task -> its context */
 };
 
@@ -42,6 +44,12 @@ int clew_python__parse_name(const char *basename, unsigned int *ret_minor, char 
 /* _asyncio_Task___init__ in _asyncio.*.so, or in a program that has it built in. */
 int clew_python__task_init(const struct clew_elf *elf, uint64_t *ret_addr);
 
+/* queue.SimpleQueue's methods in _queue.*.so, or in a program that has it built in. */
+struct clew_python_queue {
+	uint64_t put, get, get_nowait; /* addresses of the C functions */
+};
+int clew_python__queue(const struct clew_elf *elf, struct clew_python_queue *ret);
+
 /* Offset of the thread-specific data in glibc's struct pthread. -ENOENT: not in this file. */
 int clew_python__specific(const struct clew_elf *elf, uint32_t *ret_off);
 
@@ -50,9 +58,9 @@ int clew_python__specific(const struct clew_elf *elf, uint32_t *ret_off);
  * there: the state that the interpreter lists for a thread must be the one that the thread's
  * own pthread key leads to, and its context a PyContext. `mem` is /proc/PID/mem, `bias` of the
  * interpreter's file. -EAGAIN: not initialised yet; -ENODATA: nothing to check by (no thread
- * has been found); -EINVAL: the offsets do not fit.
+ * has been found); -EINVAL: the offsets do not fit. *ret_threads: how many threads run Python.
  */
 int clew_python__live(int mem, const struct clew_python_facts *facts, uint64_t bias,
-		      uint32_t specific_off, int32_t *ret_key);
+		      uint32_t specific_off, int32_t *ret_key, uint32_t *ret_threads);
 
 #endif

@@ -51,6 +51,8 @@ static int see_map(void *arg, const struct clew_map *map)
 		keep_first(&m->python, map);
 	else if (begins(name, "_asyncio.") || !strcmp(name, "_asyncio.so"))
 		keep_first(&m->asyncio, map);
+	else if (begins(name, "_queue.") || !strcmp(name, "_queue.so"))
+		keep_first(&m->queue, map);
 	else if (!strcmp(name, "libc.so.6") || begins(name, "libc-2."))
 		keep_first(&m->libc, map);
 	else if (begins(name, "libpthread.so.0") || begins(name, "libpthread-2."))

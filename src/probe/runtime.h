@@ -25,6 +25,8 @@ enum clew_site_kind {
 	CLEW_SITE_GO_ROUNDTRIP, /* net/http.(*persistConn).roundTrip: AX = pc, BX =
 				 *transportRequest */
 	CLEW_SITE_PY_TASK_INIT, /* _asyncio_Task___init__: DI = the Task; entry */
+	CLEW_SITE_PY_PUT,	/* queue.SimpleQueue.put: SI = the arguments */
+	CLEW_SITE_PY_GET,	/* .get, .get_nowait: return value is the item */
 	CLEW_SITE_PY_COPY,	/* PyContext_CopyCurrent: return value is the copy */
 	CLEW_SITE_CALIBRATE,	/* functions of our own */
 	CLEW_SITE_CALIBRATE_RET,
@@ -66,6 +68,7 @@ struct clew_runtime {
 	uint64_t dev, ino;	  /* of the program's file */
 
 	struct clew_proc entry; /* what the kernel side is told */
+	uint64_t wanted;	/* 1 << enum clew_probe_set: on demand, and asked for from the start */
 	bool pending;		/* something that may still be loaded is missing: refresh later */
 
 	uint32_t nr_sites;

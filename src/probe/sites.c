@@ -15,6 +15,8 @@ static const struct clew_site_info sites[CLEW_SITE_MAX] = {
 				    false},
 	[CLEW_SITE_CALIBRATE] = {"entry", "clew_calibrate", CLEW_SET_MAX, false},
 	[CLEW_SITE_CALIBRATE_RET] = {"return", "clew_calibrate", CLEW_SET_MAX, true},
+	[CLEW_SITE_PY_PUT] = {"SimpleQueue.put", "clew_py_put", CLEW_SET_PY_QUEUE, false},
+	[CLEW_SITE_PY_GET] = {"SimpleQueue.get", "clew_py_get", CLEW_SET_PY_QUEUE, true},
 	[CLEW_SITE_PY_COPY] = {"PyContext_CopyCurrent", "clew_py_copy", CLEW_SET_PY_COPY, true},
 };
 
@@ -22,6 +24,8 @@ static const struct clew_set_info sets[CLEW_SET_MAX + 1] = {
 	[CLEW_SET_GO_CALL] = {"go-call", CLEW_RT_GO, false, "at once"},
 	[CLEW_SET_GO_SERVE] = {"go-serve", CLEW_RT_GO, true, "with its first outgoing request"},
 	[CLEW_SET_PY_TASK] = {"python-task", CLEW_RT_PYTHON, false, "at once"},
+	[CLEW_SET_PY_QUEUE] = {"python-queue", CLEW_RT_PYTHON, true,
+			       "when it has several threads, or one without a request calls out"},
 	[CLEW_SET_PY_COPY] = {"python-copy", CLEW_RT_PYTHON, true,
 			      "when a thread calls out in a context that is not known"},
 	[CLEW_SET_MAX] = {"?", CLEW_RT_UNKNOWN, true, "never"},

@@ -163,11 +163,11 @@ static __always_inline void context_python(const struct clew_proc *p, struct con
 	__u64 key;
 
 	py_settle_task(p, th, tgid);
+	if (!p->py_ctx)
+		return; /* a thread, that is all */
 	c->ctx = py_context(p, th, &c->turn);
-	if (!c->ctx)
-		return;
 	c->kind = CLEW_CTX_PYTHON;
-	if (!calls)
+	if (!c->ctx || !calls)
 		return; /* only who writes is asked whether its Task lives */
 	key = py_task_key(c->ctx, tgid);
 	slot = py_task_of(key);

@@ -218,6 +218,8 @@ static void py_birth(struct clew_correlate *co, const struct clew_edge *edge)
 	child = co_py__find(co, edge->h.pid, edge->child);
 	if (!edge->child || (child && child->via == PY_TASK && child->birth == edge->h.ts))
 		return; /* the same record twice */
+	if (child)
+		co_py_join__died(co, child);
 	if (t && t->window_set && t->window_turn && t->window_turn == edge->h.turn &&
 	    t->window_ctx == edge->ctx) {
 		/* the next one may be for a request whose read was lost, in the same run */

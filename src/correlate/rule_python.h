@@ -40,6 +40,7 @@ void co_py_join__edge(struct clew_correlate *co, const struct clew_edge *edge);
 /* `py` is proved to be at `x`: the calls that it waits for are, too. */
 void co_py_join__proved(struct clew_correlate *co, struct co_py_ctx *py, struct co_node *x,
 			const char *evidence);
+void co_py_join__died(struct clew_correlate *co, struct co_py_ctx *py);
 void co_py_join__forget(struct clew_correlate *co, struct co_py_ctx *py);
 /* Work items of thread pools: put, taken; whose job does the thread do? */
 void co_py_item__put(struct clew_correlate *co, const struct clew_edge *edge);

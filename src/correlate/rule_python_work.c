@@ -103,6 +103,20 @@ static void helper_ended(struct clew_correlate *co, struct co_node *c)
 	}
 }
 
+/* Another context is born at its address. */
+void co_py_join__died(struct clew_correlate *co, struct co_py_ctx *py)
+{
+	struct co_list *l, *next;
+
+	for (l = py->held.next; l != &py->held; l = next) {
+		struct co_node *c = co_entry(l, struct co_node, wait_link);
+
+		next = l->next;
+		if (c->by == py && !c->answered && !c->cand_evidence)
+			helper_ended(co, c);
+	}
+}
+
 static void waited_for(struct clew_correlate *co, struct co_node *c, const struct clew_edge *edge)
 {
 	struct co_py_ctx *top = NULL, *q;
@@ -176,11 +190,11 @@ void co_py_item__put(struct clew_correlate *co, const struct clew_edge *edge)
 		co_map__del(&co->py_items, key, edge->ref); /* what the address meant before */
 		return;
 	}
-	if (t && t->job_set) {
+	if (t && !t->loop && !t->multi && t->nr_open == 1) {
+		item->x = co_node__get(t->open);
+	} else if (t && t->job_set) { /* a job that gives away a part of it */
 		item->x = co_node__get(t->job_x);
 		item->by = co_py__get(t->job_by);
-	} else if (t && !t->loop && !t->multi && t->nr_open == 1) {
-		item->x = co_node__get(t->open);
 	} else {
 		item->by = co_py__get(live(co, edge));
 	}

@@ -93,7 +93,7 @@ static __always_inline int queue_edge(struct clew_proc *p, __u16 kind, __u64 ite
 	if (!e)
 		return 0;
 	__builtin_memset(e, 0, sizeof(*e));
-	header(&e->h, CLEW_EV_EDGE, sizeof(*e), th ? th->turn : 0);
+	header(&e->h, CLEW_EV_EDGE, sizeof(*e), who.turn);
 	e->kind = kind;
 	e->ctx = who.ctx;
 	e->child = who.ref;

@@ -29,6 +29,16 @@ var fields = []field{
 	{"conn_fd", "net.TCPConn", "conn.fd"},
 	{"sysfd", "net.netFD", "pfd.Sysfd"},
 	{"tls_conn", "crypto/tls.Conn", "conn"},
+	{"g_m", "runtime.g", "m"},
+	{"m_curg", "runtime.m", "curg"},
+	{"g_sp", "runtime.g", "sched.sp"},
+	{"g_ctxt", "runtime.g", "sched.ctxt"},
+	{"g_status", "runtime.g", "atomicstatus"},
+	{"g_reason", "runtime.g", "waitreason"},
+	{"g_waiting", "runtime.g", "waiting"},
+	{"sudog_c", "runtime.sudog", "c"},
+	{"sudog_link", "runtime.sudog", "waitlink"},
+	{"hchan_recvq", "runtime.hchan", "recvq"},
 }
 
 // Types whose first field must be the interface that holds the parent context.
@@ -87,7 +97,7 @@ func offset(t *dwarf.StructType, path string) (int64, error) {
 	return off, nil
 }
 
-func row(exe, version string) (string, error) {
+func row(exe, root, version string) (string, error) {
 	f, err := elf.Open(exe)
 	if err != nil {
 		return "", err
@@ -129,29 +139,57 @@ func row(exe, version string) (string, error) {
 		}
 		out += fmt.Sprintf("%d, ", off)
 	}
-	return strings.TrimSuffix(out, ", ") + "},", nil
+	wait, err := waitGroupReason(root)
+	if err != nil {
+		return "", err
+	}
+	return out + fmt.Sprintf("%d},", wait), nil
 }
 
-func build(version, dir string) (string, error) {
+// What g.waitreason is in sync.WaitGroup.Wait; 0: other waits for a semaphore have the same.
+func waitGroupReason(root string) (int, error) {
+	src, err := os.ReadFile(filepath.Join(root, "src/runtime/runtime2.go"))
+	if err != nil {
+		return 0, err
+	}
+	at := map[string]int{}
+	for _, m := range regexp.MustCompile(`(?m)^\t(waitReason\w+)`).FindAllStringSubmatch(string(src), -1) {
+		if _, again := at[m[1]]; !again { // the table of texts follows the constants
+			at[m[1]] = len(at)
+		}
+	}
+	if at["waitReasonZero"] != 0 || at["waitReasonSemacquire"] == 0 {
+		return 0, fmt.Errorf("the list of wait reasons is not understood")
+	}
+	if n := at["waitReasonSyncWaitGroupWait"]; n != 0 {
+		return n, nil
+	}
+	if at["waitReasonSyncRWMutexLock"] != 0 { // since then locks have reasons of their own
+		return at["waitReasonSemacquire"], nil
+	}
+	return 0, nil
+}
+
+func build(version, dir string) (exe, root string, err error) {
 	// Releases before 1.20 refuse to run from inside the module cache: go by a link to it.
 	env := exec.Command("go", "env", "GOROOT")
 	env.Env = append(os.Environ(), "GOTOOLCHAIN="+version)
 	env.Stderr = os.Stderr
-	root, err := env.Output()
+	out, err := env.Output()
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
-	link := filepath.Join(dir, "root-"+version)
-	if err := os.Symlink(strings.TrimSpace(string(root)), link); err != nil {
-		return "", err
+	root = filepath.Join(dir, "root-"+version)
+	if err := os.Symlink(strings.TrimSpace(string(out)), root); err != nil {
+		return "", "", err
 	}
-	exe := filepath.Join(dir, version)
-	cmd := exec.Command(filepath.Join(link, "bin", "go"), "build", "-o", exe, ".")
+	exe = filepath.Join(dir, version)
+	cmd := exec.Command(filepath.Join(root, "bin", "go"), "build", "-o", exe, ".")
 	cmd.Dir = "sample"
-	cmd.Env = append(os.Environ(), "GOTOOLCHAIN=local", "GOROOT="+link, "CGO_ENABLED=0",
+	cmd.Env = append(os.Environ(), "GOTOOLCHAIN=local", "GOROOT="+root, "CGO_ENABLED=0",
 		"GOWORK=off", "GOARCH=amd64", "GOFLAGS=-buildvcs=false")
 	cmd.Stderr = os.Stderr
-	return exe, cmd.Run()
+	return exe, root, cmd.Run()
 }
 
 func main() {
@@ -167,14 +205,14 @@ func main() {
 	for _, x := range fields {
 		fmt.Print(", ", x.column)
 	}
-	fmt.Println(" */")
+	fmt.Println(", wg_reason */")
 	// One row per minor release: its patch releases must agree, or the table cannot be used.
 	rows, tested, order := map[string]string{}, map[string]string{}, []string{}
 	for _, v := range os.Args[1:] {
-		exe, err := build(v, dir)
+		exe, root, err := build(v, dir)
 		r := ""
 		if err == nil {
-			r, err = row(exe, v)
+			r, err = row(exe, root, v)
 		}
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "%s: %v\n", v, err)

@@ -75,6 +75,22 @@ struct clew_map_py_calls {
 	__type(value, struct clew_py_call);
 };
 
+/* Go: goroutines that were started while somebody watched. LRU: what is evicted is not known. */
+struct clew_map_go_born {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct clew_go_key);
+	__type(value, struct clew_go_born);
+};
+
+/* Go: calls out that wait for their answer, of goroutines in go_born. */
+struct clew_map_go_calls {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct clew_go_key);
+	__type(value, struct clew_go_call);
+};
+
 struct clew_map_watch_ports {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 256);
@@ -97,6 +113,8 @@ extern struct clew_map_threads threads SEC(".maps");
 extern struct clew_map_py_tasks py_tasks SEC(".maps");
 extern struct clew_map_hits hits SEC(".maps");
 extern struct clew_map_py_calls py_calls SEC(".maps");
+extern struct clew_map_go_born go_born SEC(".maps");
+extern struct clew_map_go_calls go_calls SEC(".maps");
 extern struct clew_map_watch_ports watch_ports SEC(".maps");
 extern struct clew_map_stats stats SEC(".maps");
 

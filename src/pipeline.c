@@ -113,6 +113,11 @@ static void want(struct clew_pipeline *p, uint32_t pid, enum clew_probe_set set)
 		p->source.want(p->source.arg, pid, set);
 }
 
+static void on_want(void *arg, uint32_t pid, enum clew_probe_set set)
+{
+	want(arg, pid, set);
+}
+
 /*
  * Probes that cost something wait until they are needed: in a Go process that calls out, and in
  * a Python process whose event loop reads requests and whose other threads call out (endpoints
@@ -387,7 +392,7 @@ struct clew_pipeline *clew_pipeline__new(const struct clew_config *cfg, struct c
 					 const struct clew_pipeline_source *source)
 {
 	struct clew_pipeline *p = calloc(1, sizeof(*p));
-	struct clew_correlate_sink placed = {p, on_release};
+	struct clew_correlate_sink placed = {p, on_release, on_want};
 	struct clew_exchange_sink exchanges = {p,	on_request, on_response,
 					       on_done, on_dropped, on_ignore};
 

@@ -112,6 +112,8 @@ struct task_struct {
 	struct files_struct *files;
 	struct signal_struct *signal;
 	struct io_uring_task *io_uring;
+	struct task_struct *group_leader;
+	u64 start_time, self_exec_id;
 	struct thread_struct thread;
 	char comm[16];
 };

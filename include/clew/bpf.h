@@ -32,6 +32,20 @@ enum clew_py_values {
 	CLEW_PY_VALUES_INLINE,
 };
 
+/*
+ * Go: where the runtime keeps what a goroutine holds and waits for (byte offsets by type of
+ * src/runtime: g, m, p, mcache, mspan, sudog, hchan). All 0: unknown, ancestry is not reported.
+ */
+struct clew_go_wait {
+	__u16 g_m, m_curg;
+	__u16 g_sp, g_ctxt; /* g.sched.sp, .ctxt: stack pointer, and closure to start with */
+	__u16 g_status, g_reason, g_waiting;
+	__u16 sudog_c, sudog_link, hchan_recvq;
+	__u16 m_p, p_mcache, mc_alloc;
+	__u16 span_start, span_pages, span_size;
+	__u16 wg_reason; /* g.waitreason in sync.WaitGroup.Wait; 0: shared with other waits */
+};
+
 /* Value of map `procs`, key: thread group id. Offsets are those of the process's runtime. */
 struct clew_proc {
 	__u16 flags;   /* enum clew_proc_flags */
@@ -43,6 +57,7 @@ struct clew_proc {
 			__u16 go_pc_conn; /* net/http.persistConn.conn */
 			__u16 go_pad;
 			__u64 go_itab_tls; /* itab of *crypto/tls.Conn as net.Conn, 0: none */
+			struct clew_go_wait go_wait;
 		};
 		struct {
 			__u16 py_ctx;	   /* PyThreadState.context; 0: unknown */
@@ -53,6 +68,30 @@ struct clew_proc {
 			__u8 py_values;	   /* enum clew_py_values */
 		};
 	};
+};
+
+#define CLEW_GO_WORDS 7 /* words of a closure that are kept */
+#define CLEW_GO_DEEP  8 /* of each of its first two objects */
+
+/* Key and value of map `go_born`: who started a goroutine, and what it was given. */
+struct clew_go_key {
+	__u64 goid;
+	__u32 pid;
+	__u32 pad;
+};
+
+struct clew_go_born {
+	__u64 image;	    /* which program, of all that ran under the pid */
+	__u64 parent_g;	    /* address: whose goroutine that is now must be asked anew */
+	__u64 parent;	    /* goroutine id */
+	__u64 serves;	    /* a ServeHTTP ran on it: nothing above it matters */
+	__u64 word[CLEW_GO_WORDS]; /* captured by its closure */
+	__u64 deep[2][CLEW_GO_DEEP];
+};
+
+/* Value of map `go_calls`, key: pid and address of a persistConn, as in struct clew_go_key. */
+struct clew_go_call {
+	__u64 image, goid, conn_id;
 };
 
 /* Value of map `hits`, per processor, key: thread group id. */

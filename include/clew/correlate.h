@@ -33,6 +33,8 @@ struct clew_correlate_sink {
 	void *arg;
 	/* The exchange leaves the window; the callee calls clew_exchange__free(). */
 	void (*release)(void *arg, struct clew_exchange *ex, const struct clew_placement *place);
+	/* A rule could say more with these probes in that process; said often. NULL is fine. */
+	void (*want)(void *arg, uint32_t pid, enum clew_probe_set set);
 };
 
 struct clew_correlate_stats {

@@ -161,6 +161,11 @@ enum clew_edge_kind {
 	/* Go: (*persistConn).roundTrip entered; ctx = goid, conn_id = the connection whose next
 	 * request this call will write, chain = the request's context and its ancestors */
 	CLEW_EDGE_GO_ROUNDTRIP = CLEW_EDGE_OF(CLEW_CTX_GO, 2),
+	/* Go: a goroutine that was started by another calls out (child = 0, behind its ROUNDTRIP) or
+	 * is about to get the answer (child = 1); ctx = goid, conn_id = where, chain = the ids of its parent,
+	 * grandparent ...; bit i of ref: chain[i] waits for something that ctx was given, or that
+	 * such a one was */
+	CLEW_EDGE_GO_BORN = CLEW_EDGE_OF(CLEW_CTX_GO, 3),
 	/* Python: a Task was made; ctx = parent's PyContext, child = the Task's own, ref = Task */
 	CLEW_EDGE_PY_TASK = CLEW_EDGE_OF(CLEW_CTX_PYTHON, 1),
 	/* Python: PyContext_CopyCurrent returned; ctx = current PyContext, child = the copy */
@@ -212,6 +217,7 @@ enum clew_runtime_kind {
 enum clew_probe_set {
 	CLEW_SET_GO_CALL,  /* roundTrip: which request's context a call out carries */
 	CLEW_SET_GO_SERVE, /* ServeHTTP: the context that a request was given */
+	CLEW_SET_GO_SPAWN, /* go statements, readResponse: who waits for the goroutine that calls */
 	CLEW_SET_PY_TASK,  /* Task.__init__ */
 	CLEW_SET_PY_QUEUE, /* SimpleQueue: the work items of thread pools */
 	CLEW_SET_PY_COPY,  /* PyContext_CopyCurrent */

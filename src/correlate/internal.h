@@ -45,6 +45,7 @@ enum co_wait {
 };
 
 struct co_rule;
+struct co_go_call;
 struct co_py_ctx;
 struct co_thread;
 struct co_conn;
@@ -153,7 +154,8 @@ struct co_conn {
 	const char *pend_evidence;
 	uint64_t pend_ts;
 	uint32_t pend_pos, sent_to;
-	uint8_t has_pend, pend_link, pend_conflict, has_pend_pos, has_sent;
+	uint8_t has_pend, pend_link, pend_conflict, pend_known, has_pend_pos, has_sent;
+	struct co_go_call *call; /* reference: of a goroutine that a request started, or NULL */
 } __attribute__((aligned(64)));
 
 /* One thread. `multi`: it holds several requests at once, or leaves answering to others. */

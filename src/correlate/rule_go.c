@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * rule_go.c - goroutines and request contexts (runtimes.md, Go, rules 1, 2, 4 and 6).
+ * rule_go.c - goroutines and request contexts.
  *
  * net/http serves a connection in one goroutine, one request after the other, and writes a
  * client request in another that belongs to the client connection: who writes says nothing. What
@@ -14,8 +14,14 @@
  *               collector, so an entry goes when its goroutine enters the next ServeHTTP or two
  *               seconds after its request; a hit after the request is over is inferred only.
  *   pend[conn]  what roundTrip said of the next request on a connection.
+ *   call[conn]  whose request started the goroutine that called roundTrip, and whether the
+ *               request's own goroutine was seen waiting, during this very call, for a channel or
+ *               WaitGroup that the caller was given.
  *
- * Never by ancestry of goroutines, never by the goroutine of the write (2009 of 2402 wrong).
+ * Never by ancestry alone (a worker that the first request starts serves all later ones: 1798 of
+ * 1800 wrong), never by the goroutine of the write (2009 of 2402 wrong). Even with the wait it is
+ * inferred, and withdrawn if within the window the goroutine makes a call that nobody waits for:
+ * counter-example, a request that waits until the worker that it started has served others, too.
  */
 #include "correlate/internal.h"
 
@@ -27,6 +33,14 @@ struct go_cur {
 	uint64_t ctx, serve_ts;
 	uint8_t http;	/* net/http: ServeHTTP was entered on it */
 	uint8_t writer; /* writes for roundTrip: a connection's write loop */
+	uint8_t lone;	/* a request started it, and it calls out without being waited for */
+};
+
+struct co_go_call {
+	uint32_t refs;
+	struct co_node *x; /* reference: the request that started its goroutine */
+	uint64_t goid;	   /* who calls */
+	uint8_t claimed, joined, over;
 };
 
 struct go_ctx {
@@ -92,6 +106,33 @@ static void clear_pend(struct clew_correlate *co, struct co_conn *conn)
 	conn->pend = NULL;
 	conn->has_pend = 0;
 	conn->has_pend_pos = 0;
+}
+
+static void *call_get(void *by)
+{
+	((struct co_go_call *)by)->refs++;
+	return by;
+}
+
+static void call_put(struct clew_correlate *co, void *by)
+{
+	struct co_go_call *call = by;
+
+	if (!call || --call->refs)
+		return;
+	co_node__put(co, call->x);
+	free(call);
+}
+
+static void set_call(struct clew_correlate *co, struct co_conn *conn, struct co_go_call *call)
+{
+	call_put(co, conn->call);
+	conn->call = call;
+}
+
+static void go_closed(struct clew_correlate *co, struct co_conn *conn)
+{
+	set_call(co, conn, NULL);
 }
 
 static void go_segment(struct clew_correlate *co, const struct clew_segment *seg)
@@ -240,46 +281,133 @@ static void roundtrip(struct clew_correlate *co, const struct clew_edge *edge)
 		conn->pend_evidence = co_ev_goroutine;
 	}
 	clear_pend(co, conn);
+	set_call(co, conn, NULL);
 	conn->pend = conflict ? NULL : co_node__get(x);
 	conn->pend_conflict = conflict;
+	conn->pend_known = hit || own || conflict;
 	conn->has_pend = 1;
 	conn->pend_ts = edge->h.ts;
 	conn->has_pend_pos = conn->has_sent;
 	conn->pend_pos = conn->sent_to;
 }
 
+/* The nearest ancestor that serves, and what it serves: NULL when that is not known. */
+static struct co_node *started_by(struct clew_correlate *co, const struct clew_edge *edge,
+				  bool *ret_waits)
+{
+	for (int i = 0; i < edge->chain_len && i < CLEW_CHAIN_MAX; i++) {
+		struct go_cur *cur = cur_find(co, edge->h.pid, edge->chain[i]);
+
+		if (!cur || (!cur->x && !cur->http))
+			continue;
+		*ret_waits = edge->ref >> i & 1;
+		return cur->x;
+	}
+	return NULL;
+}
+
+static void mark_lone(struct clew_correlate *co, uint32_t pid, uint64_t goid)
+{
+	struct go_cur *cur = cur_get(co, pid, goid);
+
+	if (cur)
+		cur->lone = 1;
+}
+
+static void born_calls(struct clew_correlate *co, struct co_conn *conn,
+		       const struct clew_edge *edge, struct co_node *x, bool waits)
+{
+	struct co_go_call *call;
+
+	set_call(co, conn, NULL);
+	if (!conn->has_pend || conn->pend_conflict || !x)
+		return;
+	/* it works for others, or for itself */
+	if (x->answered || (conn->pend_known && conn->pend != x)) {
+		mark_lone(co, edge->h.pid, edge->ctx);
+		return;
+	}
+	if (conn->pend_known)
+		return;
+	call = calloc(1, sizeof(*call));
+	if (!call)
+		return;
+	call->refs = 1;
+	call->x = co_node__get(x);
+	call->goid = edge->ctx;
+	call->joined = waits;
+	conn->call = call;
+}
+
+static void born(struct clew_correlate *co, const struct clew_edge *edge)
+{
+	struct co_conn *conn = co_conn__find(co, edge->conn_id);
+	bool waits = false;
+	struct co_node *x;
+
+	if (!conn || conn->pid != edge->h.pid)
+		return;
+	x = started_by(co, edge, &waits);
+	if (!edge->child)
+		born_calls(co, conn, edge, x, waits);
+	else if (conn->call && conn->call->goid == edge->ctx && conn->call->claimed &&
+		 !conn->call->over && conn->call->x == x && !x->answered)
+		conn->call->joined |= waits;
+}
+
 static void go_edge(struct clew_correlate *co, const struct clew_edge *edge)
 {
 	if (edge->kind == CLEW_EDGE_GO_SERVE)
 		serve(co, edge);
-	else
+	else if (edge->kind == CLEW_EDGE_GO_ROUNDTRIP)
 		roundtrip(co, edge);
+	else if (edge->kind == CLEW_EDGE_GO_BORN)
+		born(co, edge);
+}
+
+/* roundTrip has spoken of this connection's next request. */
+static void claim_pend(struct clew_correlate *co, struct co_conn *conn, struct co_node *c,
+		       struct co_claim *ret)
+{
+	struct go_cur *cur = cur_get(co, c->pid, c->ex->req.ctx);
+	struct co_go_call *call = conn->call;
+
+	if (cur)
+		cur->writer = 1;
+	ret->conflict = conn->pend_conflict;
+	conn->has_pend = 0; /* taken; the reference stays until the next one */
+	if (!conn->pend_known && co->sink.want)
+		co->sink.want(co->sink.arg, c->pid, CLEW_SET_GO_SPAWN);
+	/* not the very next byte after roundTrip spoke: records were lost between */
+	if (c->req_ts < conn->pend_ts ||
+	    (conn->has_pend_pos && conn->pend_pos != (uint32_t)c->ex->req.pos))
+		return;
+	if (conn->pend) {
+		ret->kind = CO_CLAIM_NODE;
+		ret->x = conn->pend;
+		ret->evidence = conn->pend_evidence;
+		ret->link = conn->pend_link;
+	} else if (call && !call->claimed && !call->x->answered) {
+		call->claimed = 1;
+		ret->kind = CO_CLAIM_NODE;
+		ret->x = call->x;
+		ret->by = call;
+		ret->evidence = co_ev_join;
+		ret->link = CLEW_LINK_INFERRED;
+	}
 }
 
 static void go_claim(struct clew_correlate *co, struct co_node *c, struct co_claim *ret)
 {
 	struct co_conn *conn = co_conn__of(c);
-	uint64_t goid = c->ex->req.ctx;
 	struct go_cur *cur;
 
 	ret->link = CLEW_LINK_EXACT;
 	if (conn && conn->has_pend) {
-		cur = cur_get(co, c->pid, goid);
-		if (cur)
-			cur->writer = 1;
-		/* not the very next byte after roundTrip spoke: records were lost between */
-		if (conn->pend && c->req_ts >= conn->pend_ts &&
-		    !(conn->has_pend_pos && conn->pend_pos != (uint32_t)c->ex->req.pos)) {
-			ret->kind = CO_CLAIM_NODE;
-			ret->x = conn->pend;
-			ret->evidence = conn->pend_evidence;
-			ret->link = conn->pend_link;
-		}
-		ret->conflict = conn->pend_conflict;
-		conn->has_pend = 0; /* taken; the reference stays until the next one */
+		claim_pend(co, conn, c, ret);
 		return;
 	}
-	cur = cur_find(co, c->pid, goid);
+	cur = cur_find(co, c->pid, c->ex->req.ctx);
 	if (!cur || cur->writer || !cur->x || cur->conn_id == c->conn->id)
 		return;
 	ret->kind = CO_CLAIM_NODE;
@@ -287,10 +415,44 @@ static void go_claim(struct clew_correlate *co, struct co_node *c, struct co_cla
 	ret->evidence = co_ev_goroutine;
 }
 
+/* The call is over, and nobody was seen waiting for it. */
+static void go_completed(struct clew_correlate *co, struct co_node *c)
+{
+	struct co_go_call *call = c->rule == &co_rule_go ? c->by : NULL;
+
+	if (!call)
+		return;
+	call->over = 1;
+	if (!call->joined)
+		mark_lone(co, c->pid, call->goid);
+}
+
+static bool go_stands(struct clew_correlate *co, const struct co_node *c, const struct co_node *x)
+{
+	const struct co_go_call *call = c->by;
+	struct go_cur *cur = call ? cur_find(co, c->pid, call->goid) : NULL;
+
+	(void)x;
+	return !call || (call->joined && !(cur && cur->lone));
+}
+
+/* Whether its goroutine serves others, too, the window will tell. */
+static bool go_unsure(const struct co_node *c, const struct co_node *x)
+{
+	(void)x;
+	return c->by;
+}
+
 const struct co_rule co_rule_go = {
 	.runtimes = 1U << CLEW_RT_UNKNOWN | 1U << CLEW_RT_GO,
 	.segment = go_segment,
 	.edge = go_edge,
 	.request = go_request,
+	.closed = go_closed,
 	.claim = go_claim,
+	.completed = go_completed,
+	.stands = go_stands,
+	.unsure = go_unsure,
+	.get = call_get,
+	.put = call_put,
 };

@@ -203,6 +203,10 @@ static int exe_facts(const struct clew_elf *elf, const char *basename, struct cl
 		f->kind = CLEW_FACTS_GO;
 		add_site(elf, f, CLEW_SITE_GO_SERVE, f->go.func[CLEW_GO_SERVE]);
 		add_site(elf, f, CLEW_SITE_GO_ROUNDTRIP, f->go.func[CLEW_GO_ROUNDTRIP]);
+		if (!f->go.spawn || !f->go.func[CLEW_GO_ROUNDTRIP])
+			return err;
+		add_site(elf, f, CLEW_SITE_GO_RESPONSE, f->go.func[CLEW_GO_RESPONSE]);
+		add_site(elf, f, CLEW_SITE_GO_SPAWN, f->go.spawn);
 		return err;
 	}
 	if (clew_facts__program(basename)) /* large, and nothing more to learn */

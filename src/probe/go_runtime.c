@@ -25,7 +25,8 @@
 #define BUILDINFO_HDR 32
 #define MODULE_TEXT   176 /* moduledata.text: a pointer, six slices, three pointers before it */
 #define MODULE_TRIES  16
-#define NAMES_MAX     4
+#define NAMES_MAX     CLEW_GO_FUNCS
+#define NEWPROC_MAX   192 /* bytes of newproc's inner function; 96 in 1.26 */
 
 static const struct clew_go_layout layouts[] = {
 #include "probe/go_offsets.h"
@@ -34,6 +35,10 @@ static const struct clew_go_layout layouts[] = {
 static const char *const func_names[CLEW_GO_FUNCS] = {
 	[CLEW_GO_SERVE] = "net/http.serverHandler.ServeHTTP",
 	[CLEW_GO_ROUNDTRIP] = "net/http.(*persistConn).roundTrip",
+	[CLEW_GO_RESPONSE] = "net/http.(*persistConn).readResponse",
+	[CLEW_GO_NEWPROC] = "runtime.newproc.func1",
+	[CLEW_GO_NEWPROC1] = "runtime.newproc1",
+	[CLEW_GO_RUNQPUT] = "runtime.runqput",
 };
 
 const struct clew_go_layout *clew_go__layout(const char *version)
@@ -315,15 +320,43 @@ int clew_go__pclntab(const struct clew_elf *elf, const char *const *names, size_
 	return err ? err : found;
 }
 
+/*
+ * newproc's inner function makes the goroutine (call newproc1) and queues it (call runqput): at
+ * the second call the new g is in BX and complete. A call is emulated under a probe, newproc1's
+ * RET is not. Bytes that happen to look like a call would have to name the very function.
+ */
+static uint64_t spawn_site(const struct clew_elf *elf, const struct clew_go_facts *go)
+{
+	uint64_t at = go->func[CLEW_GO_NEWPROC];
+	uint8_t code[NEWPROC_MAX];
+	bool made = false;
+	int32_t rel;
+
+	if (!at || !go->func[CLEW_GO_NEWPROC1] || !go->func[CLEW_GO_RUNQPUT] ||
+	    clew_elf__read(elf, at, code, sizeof(code)))
+		return 0;
+	for (size_t i = 0; i + 5 <= sizeof(code); i++) {
+		uint64_t to;
+
+		if (code[i] != 0xe8)
+			continue;
+		memcpy(&rel, code + i + 1, 4);
+		to = at + i + 5 + (uint64_t)(int64_t)rel;
+		if (to == go->func[CLEW_GO_NEWPROC1])
+			made = true;
+		else if (to == go->func[CLEW_GO_RUNQPUT])
+			return made ? at + i : 0;
+	}
+	return 0;
+}
+
 int clew_go__inspect(const struct clew_elf *elf, struct clew_go_facts *ret)
 {
-	static const char *const names[] = {
-		func_names[CLEW_GO_SERVE],
-		func_names[CLEW_GO_ROUNDTRIP],
+	static const char *const itabs[] = {
 		"go:itab.*crypto/tls.Conn,net.Conn",
 		"go.itab.*crypto/tls.Conn,net.Conn",
 	};
-	struct clew_elf_sym sym[4];
+	struct clew_elf_sym sym[CLEW_GO_FUNCS], itab[2];
 	struct clew_elf_section sec;
 	int err, i;
 
@@ -337,15 +370,42 @@ int clew_go__inspect(const struct clew_elf *elf, struct clew_go_facts *ret)
 	ret->stripped = clew_elf__section(elf, ".symtab", &sec);
 	if (ret->stripped) {
 		err = clew_go__pclntab(elf, func_names, CLEW_GO_FUNCS, ret->func);
+		ret->spawn = spawn_site(elf, ret);
 		return err == -ENOENT ? -EBADMSG : err < 0 ? err : 0;
 	}
-	err = clew_elf__syms(elf, names, 4, sym);
+	err = clew_elf__syms(elf, func_names, CLEW_GO_FUNCS, sym);
+	if (err >= 0)
+		err = clew_elf__syms(elf, itabs, 2, itab);
 	if (err < 0)
 		return err;
 	for (i = 0; i < CLEW_GO_FUNCS; i++)
 		ret->func[i] = sym[i].addr;
-	ret->tls_itab = sym[2].addr ? sym[2].addr : sym[3].addr;
+	ret->tls_itab = itab[0].addr ? itab[0].addr : itab[1].addr;
+	ret->spawn = spawn_site(elf, ret);
 	return 0;
+}
+
+static struct clew_go_wait wait_layout(const struct clew_go_layout *l)
+{
+	return (struct clew_go_wait){
+		.g_m = l->g_m,
+		.m_curg = l->m_curg,
+		.g_sp = l->g_sp,
+		.g_ctxt = l->g_ctxt,
+		.g_status = l->g_status,
+		.g_reason = l->g_reason,
+		.g_waiting = l->g_waiting,
+		.sudog_c = l->sudog_c,
+		.sudog_link = l->sudog_link,
+		.hchan_recvq = l->hchan_recvq,
+		.m_p = l->m_p,
+		.p_mcache = l->p_mcache,
+		.mc_alloc = l->mc_alloc,
+		.span_start = l->span_start,
+		.span_pages = l->span_pages,
+		.span_size = l->span_size,
+		.wg_reason = l->wg_reason,
+	};
 }
 
 bool clew_go__look(struct clew_look *l)
@@ -374,6 +434,12 @@ bool clew_go__look(struct clew_look *l)
 			       strerror(-l->file->err));
 	else if (!rt->nr_sites)
 		clew_look__why(l, "net/http is not in the program: goroutine rule only");
+	if (clew_look__has(l, CLEW_SITE_GO_SPAWN) && clew_look__has(l, CLEW_SITE_GO_RESPONSE))
+		rt->entry.go_wait = wait_layout(layout);
+	else
+		clew_look__drop_set(l, CLEW_SET_GO_SPAWN);
+	if (!rt->entry.go_wait.g_m && rt->nr_sites)
+		clew_look__why(l, "the go statement was not found: goroutines without context");
 	if (go->tls_itab && l->maps.exe.end && !clew_look__bias(l, &l->maps.exe, &bias))
 		rt->entry.go_itab_tls = bias + go->tls_itab;
 	return true;

@@ -18,15 +18,27 @@ struct clew_go_layout {
 	uint32_t conn_fd;    /* net.TCPConn -> *netFD */
 	uint32_t sysfd;	     /* net.netFD -> pfd.Sysfd */
 	uint32_t tls_conn;   /* crypto/tls.Conn.conn */
+	/* as in struct clew_go_wait, in the order of tools/go_offsets */
+	uint16_t g_m, m_curg, g_sp, g_ctxt, g_status, g_reason, g_waiting, sudog_c, sudog_link,
+		hchan_recvq, m_p, p_mcache, mc_alloc, span_start, span_pages, span_size, wg_reason;
 };
 
-enum { CLEW_GO_SERVE, CLEW_GO_ROUNDTRIP, CLEW_GO_FUNCS };
+enum {
+	CLEW_GO_SERVE,
+	CLEW_GO_ROUNDTRIP,
+	CLEW_GO_RESPONSE,
+	CLEW_GO_NEWPROC, /* what the go statement runs on the system stack */
+	CLEW_GO_NEWPROC1,
+	CLEW_GO_RUNQPUT,
+	CLEW_GO_FUNCS,
+};
 
 struct clew_go_facts {
 	char version[32];		     /* "go1.22.3"; empty: not in the file */
 	const struct clew_go_layout *layout; /* static; NULL: an unknown release */
 	uint64_t func[CLEW_GO_FUNCS];	     /* addresses as linked; 0: not in the program */
 	uint64_t tls_itab;		     /* likewise */
+	uint64_t spawn;			     /* likewise: newproc's call of runqput */
 	bool stripped;			     /* no .symtab: read from .gopclntab */
 };
 

@@ -24,6 +24,8 @@ enum clew_site_kind {
 	CLEW_SITE_GO_SERVE,	/* net/http.serverHandler.ServeHTTP: DI = *Request */
 	CLEW_SITE_GO_ROUNDTRIP, /* net/http.(*persistConn).roundTrip: AX = pc, BX =
 				 *transportRequest */
+	CLEW_SITE_GO_RESPONSE,	/* net/http.(*persistConn).readResponse: AX = pc */
+	CLEW_SITE_GO_SPAWN,	/* the go statement's call of runtime.runqput: BX = newg */
 	CLEW_SITE_PY_TASK_INIT, /* _asyncio_Task___init__: DI = the Task; entry */
 	CLEW_SITE_PY_PUT,	/* queue.SimpleQueue.put: SI = the arguments */
 	CLEW_SITE_PY_GET,	/* .get, .get_nowait: return value is the item */

@@ -11,6 +11,9 @@ static const struct clew_site_info sites[CLEW_SITE_MAX] = {
 				false},
 	[CLEW_SITE_GO_ROUNDTRIP] = {"http.persistConn.roundTrip", "clew_go_roundtrip",
 				    CLEW_SET_GO_CALL, false},
+	[CLEW_SITE_GO_RESPONSE] = {"http.persistConn.readResponse", "clew_go_response",
+				   CLEW_SET_GO_SPAWN, false},
+	[CLEW_SITE_GO_SPAWN] = {"go statement", "clew_go_spawn", CLEW_SET_GO_SPAWN, false},
 	[CLEW_SITE_PY_TASK_INIT] = {"asyncio.Task.__init__", "clew_py_task", CLEW_SET_PY_TASK,
 				    false},
 	[CLEW_SITE_CALIBRATE] = {"entry", "clew_calibrate", CLEW_SET_MAX, false},
@@ -23,6 +26,8 @@ static const struct clew_site_info sites[CLEW_SITE_MAX] = {
 static const struct clew_set_info sets[CLEW_SET_MAX + 1] = {
 	[CLEW_SET_GO_CALL] = {"go-call", CLEW_RT_GO, false, "at once"},
 	[CLEW_SET_GO_SERVE] = {"go-serve", CLEW_RT_GO, true, "with its first outgoing request"},
+	[CLEW_SET_GO_SPAWN] = {"go-spawn", CLEW_RT_GO, true,
+			       "when a goroutine calls out that nobody knows"},
 	[CLEW_SET_PY_TASK] = {"python-task", CLEW_RT_PYTHON, false, "at once"},
 	[CLEW_SET_PY_QUEUE] = {"python-queue", CLEW_RT_PYTHON, true,
 			       "when it has several threads, or one without a request calls out"},

@@ -39,6 +39,12 @@ var fields = []field{
 	{"sudog_c", "runtime.sudog", "c"},
 	{"sudog_link", "runtime.sudog", "waitlink"},
 	{"hchan_recvq", "runtime.hchan", "recvq"},
+	{"m_p", "runtime.m", "p"},
+	{"p_mcache", "runtime.p", "mcache"},
+	{"mc_alloc", "runtime.mcache", "alloc"},
+	{"span_start", "runtime.mspan", "startAddr"},
+	{"span_pages", "runtime.mspan", "npages"},
+	{"span_size", "runtime.mspan", "elemsize"},
 }
 
 // Types whose first field must be the interface that holds the parent context.

@@ -105,12 +105,12 @@ int clew_go_serve(struct pt_regs *ctx)
 #define GO_CLASS_MIN 2 /* size classes of closures and small structs: 16, 24, 32, 48 ... bytes */
 #define GO_CLASS_MAX 8
 #define GO_PAGE	     8192
-#define GO_HEAP	     0xc000000000ULL /* where Go's heap begins on Linux; programs lie below */
-#define GO_WAITING   4		     /* runtime._Gwaiting */
-#define GO_SCAN	     0x1000	     /* runtime._Gscan: the collector looks at it, too */
-#define GO_STACK     24		     /* words of a stack in which WaitGroup.Wait's address lies */
-#define GO_SUDOGS    4		     /* cases of a select that are looked at */
-#define GO_LEVELS    4		     /* of ancestors */
+#define GO_SMALL     0x10000 /* no address; the heap may begin anywhere (random since 1.26) */
+#define GO_WAITING   4	     /* runtime._Gwaiting */
+#define GO_SCAN	     0x1000  /* runtime._Gscan: the collector looks at it, too */
+#define GO_STACK     24	     /* words of a stack in which WaitGroup.Wait's address lies */
+#define GO_SUDOGS    4	     /* cases of a select that are looked at */
+#define GO_LEVELS    4	     /* of ancestors */
 
 /*
  * How many bytes from `at` on belong to the same object: objects of one size lie side by side,
@@ -141,16 +141,17 @@ __noinline __u64 go_room(__u64 mcache, __u64 at)
 	return 0;
 }
 
-/* The object behind a captured word, if that is a pointer to a small one that is new. */
-static __always_inline void go_deep(__u64 mcache, __u64 at, __u64 *deep)
+/* The object behind a captured word, if that is a pointer to a small one that is new: is it? */
+static __always_inline bool go_deep(__u64 mcache, __u64 at, __u64 *deep)
 {
-	__u64 n = at >= GO_HEAP ? go_room(mcache, at) : 0;
+	__u64 n = go_room(mcache, at);
 
 	if (n > sizeof(__u64) * CLEW_GO_DEEP)
 		n = sizeof(__u64) * CLEW_GO_DEEP;
 	asm volatile("" : "+r"(n));
 	if (n && n <= sizeof(__u64) * CLEW_GO_DEEP)
 		bpf_probe_read_user(deep, n, (void *)at);
+	return n;
 }
 
 /*
@@ -181,17 +182,16 @@ int clew_go_spawn(struct pt_regs *ctx)
 	b.image = image_of();
 	fn = user_u64(newg + p->go_wait.g_ctxt);
 	mcache = user_u64(user_u64(m + p->go_wait.m_p) + p->go_wait.p_mcache);
-	n = fn >= GO_HEAP ? go_room(mcache, fn) : 0; /* below: a function that captures nothing */
+	n = go_room(mcache, fn); /* a function that captures nothing lies in the program */
 	n = n > sizeof(__u64) ? n - sizeof(__u64) : 0;
 	if (n > sizeof(b.word))
 		n = sizeof(b.word);
 	asm volatile("" : "+r"(n));
 	if (n && n <= sizeof(b.word) &&
 	    !bpf_probe_read_user(b.word, n, (void *)(fn + sizeof(__u64)))) {
-		go_deep(mcache, b.word[0], b.deep[0]);
 		/* behind a type's address stands an interface's value: a context would have its
 		 * own channel, for which many wait */
-		if (b.word[0] >= GO_HEAP)
+		if (go_deep(mcache, b.word[0], b.deep[0]))
 			go_deep(mcache, b.word[1], b.deep[1]);
 	}
 	bpf_map_update_elem(&go_born, &key, &b, BPF_ANY);
@@ -250,7 +250,7 @@ static __always_inline __u64 go_receives(const struct clew_proc *p, __u64 sudog,
 	for (int i = 0; i < GO_SUDOGS && sudog; i++) {
 		__u64 chan = user_u64(sudog + p->go_wait.sudog_c);
 
-		if (chan >= GO_HEAP && user_u64(chan + p->go_wait.hchan_recvq))
+		if (chan >= GO_SMALL && user_u64(chan + p->go_wait.hchan_recvq))
 			hit |= go_holds(b, chan);
 		sudog = user_u64(sudog + p->go_wait.sudog_link);
 	}
@@ -276,7 +276,7 @@ __noinline int go_waits_for(__u64 g, __u64 goid, __u64 holder)
 			return 0;
 #pragma clang loop unroll(disable)
 		for (int i = 0; i < GO_STACK; i++)
-			if (stack[i] >= GO_HEAP) /* an empty word would match a small number */
+			if (stack[i] >= GO_SMALL) /* an empty word would match a small number */
 				hit |= go_holds_sema(b, stack[i]);
 	} else {
 		hit = go_receives(p, sudog, b);

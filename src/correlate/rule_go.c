@@ -11,8 +11,8 @@
  *               until it is entered, the handler before may still be running. Kept after the
  *               answer, until the goroutine reads on.
  *   ctxs[ctx]   the request that a request context was made for. Addresses are recycled by the
- *               collector, so an entry goes when its goroutine enters the next ServeHTTP or two
- *               seconds after its request; a hit after the request is over is inferred only.
+ *               collector, so the connection's context must still be its parent, an entry goes
+ *               two seconds after its request, and a hit after the request is inferred only.
  *   pend[conn]  what roundTrip said of the next request on a connection.
  *   call[conn]  whose request started the goroutine that called roundTrip, and whether the
  *               request's own goroutine was seen waiting, during this very call, for a channel or
@@ -44,8 +44,8 @@ struct co_go_call {
 };
 
 struct go_ctx {
-	struct co_node *x; /* reference, or NULL: a request that was not seen */
-	uint64_t goid;
+	struct co_node *x;   /* reference, or NULL: a request that was not seen */
+	uint64_t connection; /* its parent: the context of the connection */
 };
 
 const size_t co_go_cur_bytes = sizeof(struct go_cur);
@@ -202,11 +202,6 @@ static void serve(struct clew_correlate *co, const struct clew_edge *edge)
 
 	if (!cur || (cur->serve_ts == edge->h.ts && cur->ctx == ctx))
 		return; /* the same record twice */
-	if (cur->ctx) {
-		entry = co_map__get(&co->go_ctx, key, cur->ctx);
-		if (entry && entry->goid == edge->ctx)
-			co_map__del(&co->go_ctx, key, cur->ctx);
-	}
 	x = to_be_served(co, cur, pid, edge->ctx);
 	if (x)
 		x->served = 1;
@@ -222,7 +217,7 @@ static void serve(struct clew_correlate *co, const struct clew_edge *edge)
 		return;
 	}
 	entry->x = co_node__get(x);
-	entry->goid = edge->ctx;
+	entry->connection = edge->chain_len > 1 ? edge->chain[1] : 0;
 	if (co_map__put(&co->go_ctx, key, ctx, entry))
 		co_go_rule__free_ctx(co, entry);
 }
@@ -239,8 +234,8 @@ static struct go_ctx *nearest(struct clew_correlate *co, const struct clew_edge 
 		if (!edge->chain[i])
 			continue;
 		entry = co_map__get(&co->go_ctx, key, edge->chain[i]);
-		if (!entry)
-			continue;
+		if (!entry || (i + 1 < CLEW_CHAIN_MAX && edge->chain[i + 1] != entry->connection))
+			continue; /* recycled: the context of something else */
 		if (entry->x && entry->x->done && entry->x->settled + co->window < co->now) {
 			co_map__del(&co->go_ctx, key, edge->chain[i]);
 			continue;

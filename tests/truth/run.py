@@ -47,6 +47,8 @@ def measure(env, row, one, conc, count):
     got.pids = {letter: kit.family(*who) for letter, who in got.pids.items()}
     clew = Clew(env, *(a for who in got.pids.values() for p in sorted(who) for a in ("--pid", p)),
                 "--record", env.path("recording.clew"))
+    # Some probes wait until they are asked for by what is seen
+    apps.load(env, got.front.port, conc=conc, count=conc * 4, prefix=prefix, shapes=one.shapes)
     run = apps.load(env, got.front.port, conc=conc, count=count, prefix=prefix, shapes=one.shapes)
     records = run.records()
     if set(one.shapes) & set(shapes.LATE):

@@ -359,6 +359,24 @@ INLINE void sim_go(struct sim *sim, uint16_t kind, const struct who *w, uint64_t
 	clew_correlate__event(sim->co, &e.h);
 }
 
+/* `w`, a goroutine that `parent` started (which `grand` did), calls on a connection, or is about
+ * to get the answer there; bit i of `waits`: the ith of them waits for it. */
+INLINE void sim_born(struct sim *sim, const struct who *w, uint64_t conn_id, uint64_t parent,
+		     uint64_t grand, uint64_t waits, bool answer)
+{
+	struct clew_edge e = {.kind = CLEW_EDGE_GO_BORN,
+			      .ctx = w->ctx,
+			      .conn_id = conn_id,
+			      .ref = waits,
+			      .child = answer,
+			      .chain = {parent, grand},
+			      .chain_len = grand ? 2 : 1};
+
+	sim->now += 1000;
+	e.h = sim_head(sim, CLEW_EV_EDGE, sizeof(e), w);
+	clew_correlate__event(sim->co, &e.h);
+}
+
 INLINE void sim_lost(struct sim *sim, uint64_t count)
 {
 	struct clew_stats st = {.count = {0}};

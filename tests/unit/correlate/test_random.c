@@ -45,6 +45,7 @@ struct handler {
 	int kind, in, out, x, calls, after, call_op;
 	bool waiting, answered;
 	uint64_t ctx, task, child, child_task;
+	uint64_t born; /* Go: the goroutine that it waits for */
 	enum mode mode;
 };
 
@@ -59,6 +60,7 @@ struct world {
 	int nr_free;
 	uint32_t turn[KINDS];
 	uint64_t worker, worker_task;
+	uint64_t go_starter, next_goid; /* Go's worker 8000 was started by it */
 };
 
 struct result {
@@ -247,7 +249,7 @@ static void start(struct world *w, int in)
 	} else if (h->kind == GO) {
 		h->ctx = ctx_new(w);
 		go_edge(w, CLEW_EDGE_GO_SERVE, who, 0, h->ctx, 0);
-		h->mode = (enum mode)rnd(w, 2);
+		h->mode = (enum mode)rnd(w, 4);
 	} else if (h->kind == OWNER) {
 		h->ctx = l->ctx;
 		h->task = l->task;
@@ -255,6 +257,40 @@ static void start(struct world *w, int in)
 	} else if (h->kind == THREADS) {
 		h->after = 0;
 	}
+}
+
+static void born_edge(struct world *w, struct who who, uint64_t conn, uint64_t parent, bool waits,
+		      bool answer)
+{
+	struct op *op = add(w, OP_EDGE, who);
+
+	op->edge = CLEW_EDGE_GO_BORN;
+	op->conn_id = conn;
+	op->chain[0] = parent;
+	op->ref = waits;
+	op->child = answer;
+}
+
+/* Go, without a context: a goroutine that the handler waits for, or a worker that some other
+ * handler once started. */
+static struct who started(struct world *w, struct handler *h, struct link *out)
+{
+	uint64_t me = w->link[h->in].goid, parent = me;
+	struct who who;
+
+	if (h->mode == WORKER) {
+		if (!w->go_starter)
+			w->go_starter = me;
+		parent = w->go_starter;
+		who = runs(w, GO, 8000, 0, 0);
+	} else {
+		h->born = 100000 + w->next_goid++;
+		who = runs(w, GO, h->born, 0, 0);
+	}
+	go_edge(w, CLEW_EDGE_GO_ROUNDTRIP, who, out->k.c.id, 0x1, 0);
+	born_edge(w, who, out->k.c.id, parent, h->mode == BLOCKING && !h->answered && rnd(w, 2),
+		  false);
+	return runs(w, GO, out->wgoid, 0, 0);
 }
 
 /* In whose name a handler writes its next client request. */
@@ -286,6 +322,8 @@ static struct who caller(struct world *w, struct handler *h, struct link *out)
 	case OWNER:
 		return runs(w, OWNER, h->ctx, h->task, 0);
 	case GO:
+		if (h->mode == WORKER || h->mode == BLOCKING)
+			return started(w, h, out);
 		if (h->mode == CHILD && rnd(w, 2))
 			who = runs(w, GO, 9000 + rnd(w, 20), 0, 0);
 		else
@@ -343,6 +381,9 @@ static void got(struct world *w, int out, const struct handler *h)
 	struct link *l = &w->link[out];
 	struct who who = runs(w, l->src, l->src == GO ? l->wgoid + 1000 : 0x10, 0, 0);
 
+	if (h && h->kind == GO && h->mode == BLOCKING && !h->answered)
+		born_edge(w, runs(w, GO, h->born, 0, 0), l->k.c.id, w->link[h->in].goid, true,
+			  true);
 	if (l->src == THREADS)
 		who = runs(w, THREADS, 0, 0, w->link[h->in].tid);
 	else if (h && h->kind == PYTHON && h->mode == BLOCKING && !h->answered)
@@ -518,6 +559,8 @@ static void play(struct world *w, struct op *op, bool again)
 	case OP_EDGE:
 		if (op->edge == CLEW_EDGE_GO_SERVE || op->edge == CLEW_EDGE_GO_ROUNDTRIP)
 			sim_go(sim, op->edge, &op->w, op->conn_id, op->chain[0], op->chain[1]);
+		else if (op->edge == CLEW_EDGE_GO_BORN)
+			sim_born(sim, &op->w, op->conn_id, op->chain[0], 0, op->ref, op->child);
 		else
 			sim_edge(sim, op->edge, &op->w, op->child, op->ref);
 		break;

@@ -44,7 +44,7 @@ static void go_links(void **state)
 	assert_root(c[3]); /* a pool without context: honestly unknown */
 }
 
-/* The goroutine and the context name two requests. */
+/* The goroutine and the context name two requests; a request's context has no other above it. */
 static void go_conflict(void **state)
 {
 	struct app *a = *state;
@@ -62,8 +62,8 @@ static void go_conflict(void **state)
 	end(a, x0, go(5));
 	sim_settle(&a->sim);
 	assert_root(c);
-	assert_root(d);
-	assert_int_equal(clew_correlate__stats(a->sim.co)->conflicts, 2);
+	assert_parent(d, x1, CLEW_LINK_EXACT, "context"); /* derived, at 0xc5 by now */
+	assert_int_equal(clew_correlate__stats(a->sim.co)->conflicts, 1);
 }
 
 /* fasthttp: no roundTrip, no ServeHTTP; its own goroutine writes. */
@@ -102,6 +102,15 @@ static void go_context_addresses(void **state)
 	end(a, c, go(901));
 	sim_settle(&a->sim);
 	assert_parent(c, x, CLEW_LINK_INFERRED, "context");
+	/* the same address below another parent is another context */
+	x = rx(a, 2, go(7));
+	serve(a, 7, 0xc9);
+	end(a, x, go(7));
+	roundtrip(a, 2, 51, 0xc9, 0x77);
+	c = tx(a, 2, go(903));
+	end(a, c, go(901));
+	sim_settle(&a->sim);
+	assert_root(c);
 	/* two seconds later it means nothing */
 	roundtrip(a, 0, 50, 0xc5, 0);
 	d = tx(a, 0, go(900));
@@ -343,6 +352,87 @@ static void nginx_pipelined(void **state)
 	assert_parent(c1, x1, CLEW_LINK_EXACT, "nginx-request");
 }
 
+/* A goroutine without context that the request waits for, seen at the call or at its answer. */
+static void go_joined(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x = rx(a, 0, go(5)), *c[3];
+	struct who child = go(50), grandchild = go(51);
+
+	serve(a, 5, 0xc5);
+	roundtrip(a, 0, 50, 0xbb, 0);
+	sim_born(&a->sim, &child, a->out[0].c.id, 5, 1, 1, false);
+	c[0] = tx(a, 0, go(900));
+	end(a, c[0], go(910));
+	roundtrip(a, 1, 50, 0xbb, 0);
+	sim_born(&a->sim, &child, a->out[1].c.id, 5, 1, 0, false);
+	c[1] = tx(a, 1, go(901));
+	sim_born(&a->sim, &child, a->out[1].c.id, 5, 1, 1, true);
+	end(a, c[1], go(911));
+	roundtrip(a, 2, 51, 0xbb, 0);
+	sim_born(&a->sim, &grandchild, a->out[2].c.id, 50, 5, 2, false);
+	c[2] = tx(a, 2, go(902));
+	end(a, c[2], go(912));
+	end(a, x, go(5));
+	sim_settle(&a->sim);
+	for (int i = 0; i < 3; i++)
+		assert_parent(c[i], x, CLEW_LINK_INFERRED, "goroutine-join");
+}
+
+/* Started by a request and never waited for: a worker for everybody. */
+static void go_not_joined(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x = rx(a, 0, go(5)), *c, *d, *e;
+	struct who child = go(50);
+
+	serve(a, 5, 0xc5);
+	roundtrip(a, 0, 50, 0xbb, 0);
+	sim_born(&a->sim, &child, a->out[0].c.id, 5, 0, 0, false);
+	c = tx(a, 0, go(900));
+	end(a, c, go(910));
+	/* the witness of another call, or for another ancestor, is none */
+	roundtrip(a, 1, 51, 0xbb, 0);
+	child = go(51);
+	sim_born(&a->sim, &child, a->out[1].c.id, 7, 5, 1, false);
+	d = tx(a, 1, go(901));
+	sim_born(&a->sim, &child, a->out[0].c.id, 7, 5, 2, true);
+	end(a, d, go(911));
+	end(a, x, go(5));
+	/* after the answer nobody waits */
+	roundtrip(a, 2, 52, 0xbb, 0);
+	child = go(52);
+	sim_born(&a->sim, &child, a->out[2].c.id, 5, 0, 1, false);
+	e = tx(a, 2, go(902));
+	end(a, e, go(912));
+	sim_settle(&a->sim);
+	assert_root(c);
+	assert_root(d);
+	assert_root(e);
+}
+
+/* The request waits until the worker that it started has served others, too. */
+static void go_leader(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x = rx(a, 0, go(5)), *c, *d;
+	struct who child = go(50);
+
+	serve(a, 5, 0xc5);
+	roundtrip(a, 0, 50, 0xbb, 0);
+	sim_born(&a->sim, &child, a->out[0].c.id, 5, 0, 1, false);
+	c = tx(a, 0, go(900));
+	end(a, c, go(910));
+	end(a, x, go(5));
+	roundtrip(a, 1, 50, 0xbb, 0);
+	sim_born(&a->sim, &child, a->out[1].c.id, 5, 0, 0, false);
+	d = tx(a, 1, go(901));
+	end(a, d, go(911));
+	sim_settle(&a->sim);
+	assert_root(c);
+	assert_root(d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -350,9 +440,10 @@ int main(void)
 		T(go_without_probes), T(go_context_addresses),
 		T(go_after_response), T(go_next_request),
 		T(go_unseen_request), T(go_stale_pend),
-		T(go_pipelined),      T(nginx_links),
-		T(nginx_pipelined),   T(not_a_cause),
-		T(nginx_outlived),
+		T(go_pipelined),      T(go_joined),
+		T(go_not_joined),     T(go_leader),
+		T(nginx_links),	      T(nginx_pipelined),
+		T(not_a_cause),	      T(nginx_outlived),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -56,6 +56,9 @@ func send(ctx context.Context, method, url string, body io.Reader) error {
 	if err != nil {
 		return err
 	}
+	if strings.Contains(url, "/abort/") { // a body that cannot be had again: no second try
+		req.Body = io.NopCloser(strings.NewReader(""))
+	}
 	resp, err := client.Do(req)
 	if err != nil {
 		return err

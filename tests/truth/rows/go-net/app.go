@@ -350,6 +350,8 @@ func serve(w http.ResponseWriter, req *http.Request) {
 	err := r.handle()
 	nap()
 	if err != nil {
+		// a connection that is given up is closed by its own goroutine, a little later
+		time.Sleep(5 * time.Millisecond)
 		http.Error(w, err.Error(), 500)
 		return
 	}

@@ -177,6 +177,13 @@ def go(name, source, env=None):
                         env={"GO111MODULE": "off", **(env or {})}), name)
 
 
+def go_module(name, folder):
+    """A Go module: app.go with its go.mod and go.sum, in the row's folder."""
+    need("go")
+    files = [os.path.join(folder, n) for n in ("app.go", "go.mod", "go.sum")]
+    return os.path.join(built(name, files, ["go", "build", "-o", name, "."], fetch=True), name)
+
+
 def venv(name, packages, python=proc.PYTHON):
     """A virtual environment with packages from PyPI; returns its python."""
     folder = built(name, [], [python, "-m", "venv", "venv"],

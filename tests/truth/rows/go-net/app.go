@@ -301,9 +301,9 @@ func (r *request) handle() error {
 		return r.bare(0)
 	case "fan":
 		return r.fan()
-	case "group":
+	case "errgroup":
 		return r.group(false)
-	case "groupctx":
+	case "errgroupctx":
 		return r.group(true)
 	case "channel":
 		return r.channel()

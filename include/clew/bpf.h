@@ -81,10 +81,10 @@ struct clew_go_key {
 };
 
 struct clew_go_born {
-	__u64 image;	    /* which program, of all that ran under the pid */
-	__u64 parent_g;	    /* address: whose goroutine that is now must be asked anew */
-	__u64 parent;	    /* goroutine id */
-	__u64 serves;	    /* a ServeHTTP ran on it: nothing above it matters */
+	__u64 image;		   /* which program, of all that ran under the pid */
+	__u64 parent_g;		   /* address: whose goroutine that is now must be asked anew */
+	__u64 parent;		   /* goroutine id */
+	__u64 serves;		   /* a ServeHTTP ran on it: nothing above it matters */
 	__u64 word[CLEW_GO_WORDS]; /* captured by its closure */
 	__u64 deep[2][CLEW_GO_DEEP];
 };

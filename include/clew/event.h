@@ -161,17 +161,18 @@ enum clew_edge_kind {
 	/* Go: (*persistConn).roundTrip entered; ctx = goid, conn_id = the connection whose next
 	 * request this call will write, chain = the request's context and its ancestors */
 	CLEW_EDGE_GO_ROUNDTRIP = CLEW_EDGE_OF(CLEW_CTX_GO, 2),
-	/* Go: a goroutine that was started by another calls out (child = 0, behind its ROUNDTRIP) or
-	 * is about to get the answer (child = 1); ctx = goid, conn_id = where, chain = the ids of its parent,
-	 * grandparent ...; bit i of ref: chain[i] waits for something that ctx was given, or that
-	 * such a one was */
+	/* Go: a goroutine that was started by another calls out (child = 0, behind its ROUNDTRIP)
+	 * or is about to get the answer (child = 1); ctx = goid, conn_id = where, chain = the ids
+	 * of its parent, grandparent ...; bit i of ref: chain[i] waits for something that ctx was
+	 * given, or that such a one was */
 	CLEW_EDGE_GO_BORN = CLEW_EDGE_OF(CLEW_CTX_GO, 3),
 	/* Python: a Task was made; ctx = parent's PyContext, child = the Task's own, ref = Task */
 	CLEW_EDGE_PY_TASK = CLEW_EDGE_OF(CLEW_CTX_PYTHON, 1),
 	/* Python: PyContext_CopyCurrent returned; ctx = current PyContext, child = the copy */
 	CLEW_EDGE_PY_COPY = CLEW_EDGE_OF(CLEW_CTX_PYTHON, 2),
 	/* Python: the answer of a call on conn_id begins; ctx = PyContext that made the call, ref =
-	 * its Task, 0: ended by now; chain = the contexts of the Tasks that wait for it, and so on */
+	 * its Task, 0: ended by now; chain = the contexts of the Tasks that wait for it, and so on
+	 */
 	CLEW_EDGE_PY_JOIN = CLEW_EDGE_OF(CLEW_CTX_PYTHON, 3),
 	/* Python: a work item of a thread pool is put into its queue; ctx = PyContext,
 	 * child = its live Task or 0, ref = the item */

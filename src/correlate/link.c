@@ -30,7 +30,6 @@ const char co_ev_pair_order[] = "socket-pair-order";
 const char co_ev_thread[] = "thread";
 const char co_ev_context[] = "context";
 const char co_ev_goroutine[] = "goroutine";
-const char co_ev_join[] = "goroutine-join";
 const char co_ev_task[] = "task";
 const char co_ev_copy[] = "context-copy";
 const char co_ev_owner[] = "connection-owner";

@@ -494,8 +494,9 @@ static void prove(struct clew_correlate *co, struct co_py_ctx *py, struct co_nod
 		const char *seen = c->cand_evidence;
 
 		if (c->req_ts >= x->req_ts && seen)
-			co_link__late(co, c, x, seen == co_ev_join ? CLEW_LINK_INFERRED
-								   : CLEW_LINK_EXACT, seen);
+			co_link__late(co, c, x,
+				      seen == co_ev_join ? CLEW_LINK_INFERRED : CLEW_LINK_EXACT,
+				      seen);
 		else if (c->req_ts >= x->req_ts && co_py__same(co, c, x->ex->resp.ref, x))
 			co_link__late(co, c, x, CLEW_LINK_EXACT, evidence);
 		else

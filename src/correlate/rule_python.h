@@ -15,10 +15,10 @@ struct co_py_ctx {
 	uint8_t ancestry; /* how many ancestors are kept */
 	uint32_t calls;	  /* that it made */
 	uint64_t addr;
-	uint64_t birth;	     /* ns; 0: older than its first appearance */
-	uint64_t task;	     /* PY_TASK: the Task */
-	uint64_t owner_conn; /* PY_OWNER */
-	struct co_node *x;   /* reference; bound to, or NULL */
+	uint64_t birth;		  /* ns; 0: older than its first appearance */
+	uint64_t task;		  /* PY_TASK: the Task */
+	uint64_t owner_conn;	  /* PY_OWNER */
+	struct co_node *x;	  /* reference; bound to, or NULL */
 	struct co_py_ctx *parent; /* reference: whose context made it, or NULL */
 	struct co_list held;	  /* client nodes that wait for proof */
 	struct co_list awaits;	  /* struct py_await: calls of others that this one waits for */

@@ -10,7 +10,13 @@
 #include "probe/python_runtime.h"
 #include "probe/runtime.h"
 
-enum clew_file_role { CLEW_FILE_EXE = 1, CLEW_FILE_PYTHON, CLEW_FILE_ASYNCIO, CLEW_FILE_QUEUE, CLEW_FILE_LIBC };
+enum clew_file_role {
+	CLEW_FILE_EXE = 1,
+	CLEW_FILE_PYTHON,
+	CLEW_FILE_ASYNCIO,
+	CLEW_FILE_QUEUE,
+	CLEW_FILE_LIBC
+};
 
 enum clew_facts_kind {
 	CLEW_FACTS_NATIVE = 0,

@@ -413,7 +413,7 @@ static bool read_key(struct clew_look *l, const struct clew_map *map, const stru
 	mem = clew_procfs__open_mem(l->pid);
 	err = mem < 0 ? mem
 		      : clew_python__live(mem, &f->python, bias, l->rt->entry.py_specific, &key,
-				  ret_threads);
+					  ret_threads);
 	if (mem >= 0)
 		close(mem);
 	if (!err) {

@@ -70,8 +70,8 @@ struct clew_runtime {
 	uint64_t dev, ino;	  /* of the program's file */
 
 	struct clew_proc entry; /* what the kernel side is told */
-	uint64_t wanted;	/* 1 << enum clew_probe_set: on demand, and asked for from the start */
-	bool pending;		/* something that may still be loaded is missing: refresh later */
+	uint64_t wanted; /* 1 << enum clew_probe_set: on demand, and asked for from the start */
+	bool pending;	 /* something that may still be loaded is missing: refresh later */
 
 	uint32_t nr_sites;
 	struct clew_uprobe_site sites[CLEW_SITES_MAX];

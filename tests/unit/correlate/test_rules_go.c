@@ -376,7 +376,7 @@ static void go_joined(void **state)
 	end(a, x, go(5));
 	sim_settle(&a->sim);
 	for (int i = 0; i < 3; i++)
-		assert_parent(c[i], x, CLEW_LINK_INFERRED, "goroutine-join");
+		assert_parent(c[i], x, CLEW_LINK_INFERRED, "join");
 }
 
 /* Started by a request and never waited for: a worker for everybody. */

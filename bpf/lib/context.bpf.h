@@ -179,6 +179,8 @@ static __always_inline void context_python(const struct clew_proc *p, struct con
 	}
 }
 
+#include "java.bpf.h"
+
 /* Is a file registered with an event loop (epoll)? */
 static __always_inline bool in_epoll(struct file *f)
 {
@@ -234,6 +236,8 @@ static __always_inline void context_read(const struct clew_proc *p, struct conte
 		c->kind = c->ctx ? CLEW_CTX_GO : CLEW_CTX_NONE;
 	} else if (p->runtime == CLEW_RT_PYTHON) {
 		context_python(p, c, th, id >> 32, calls);
+	} else if (p->runtime == CLEW_RT_JAVA) {
+		context_java(p, c);
 	} else if (p->runtime == CLEW_RT_NGINX) {
 		c->kind = CLEW_CTX_NGINX;
 	} else if (p->runtime == CLEW_RT_OTHER) {

@@ -67,6 +67,24 @@ struct clew_proc {
 			__u8 py_closure;   /* PyFunctionObject.func_closure */
 			__u8 py_values;	   /* enum clew_py_values */
 		};
+		struct {
+			__u16 java_self;     /* thread pointer -> JavaThread *; 0: not known */
+			__u16 java_obj;	     /* JavaThread._threadObj */
+			__u16 java_vthread;  /* JavaThread._vthread; 0: no virtual threads */
+			__u16 java_eetop;    /* Thread.eetop; 0: no object may be read */
+			__u16 java_tid;	     /* Thread.tid */
+			__u16 java_carrier;  /* VirtualThread.carrierThread */
+			__u16 java_holder;   /* Thread.holder; 0: target is in Thread itself */
+			__u16 java_target;   /* a thread's Runnable */
+			__u16 java_w_thread; /* ThreadPoolExecutor.Worker.thread; 0: none yet */
+			__u16 java_w_done;   /* Worker.completedTasks */
+			__u16 java_gc_count, java_gc_active; /* in CollectedHeap */
+			__u32 java_worker;		     /* Worker as objects name it */
+			__u64 java_heap;		     /* the CollectedHeap */
+			__u64 java_oops;		     /* base of compressed pointers */
+			__u8 java_shift;		     /* their shift */
+			__u8 java_pad[7];
+		};
 	};
 };
 

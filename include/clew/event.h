@@ -61,11 +61,16 @@ enum clew_ctx_kind {
 	CLEW_CTX_PYTHON = 3, /* ctx = PyContext, 0: none yet; ref = its live Task or 0 */
 	CLEW_CTX_NGINX = 4,  /* ref = conn_id of the downstream connection, or 0 */
 	CLEW_CTX_NODE = 5,
-	CLEW_CTX_JAVA = 6,
+	CLEW_CTX_JAVA =
+		6, /* ctx = Thread.getId(); ref = CLEW_JAVA_VIRTUAL, or a pool's job, or 0 */
 	CLEW_CTX_TOKIO = 7,
 	CLEW_CTX_HAPROXY = 8,
 	CLEW_CTX_KINDS,
 };
+
+/* clew_segment.ref of CLEW_CTX_JAVA; the low 32 bits count the jobs of this pool thread. */
+#define CLEW_JAVA_VIRTUAL (1ULL << 63)
+#define CLEW_JAVA_JOB	  (1ULL << 62)
 
 enum clew_segment_flags {
 	CLEW_SEG_EOF = 1 << 0, /* a read returned 0: the peer closed its direction */

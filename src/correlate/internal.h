@@ -161,7 +161,7 @@ struct co_conn {
 /* One thread. `multi`: it holds several requests at once, or leaves answering to others. */
 struct co_thread {
 	uint32_t refs;
-	uint32_t tid, pid;
+	uint32_t tid, pid; /* Java's are found by their own id: tid is 0 */
 	uint8_t loop, multi;
 	uint32_t nr_open;
 	struct co_node *open; /* reference: the first of nr_open */
@@ -418,7 +418,7 @@ struct co_rule {
 	void (*put)(struct clew_correlate *co, void *by);
 };
 
-extern const struct co_rule co_rule_thread, co_rule_go, co_rule_python, co_rule_nginx;
+extern const struct co_rule co_rule_thread, co_rule_go, co_rule_python, co_rule_nginx, co_rule_java;
 
 /* By enum clew_ctx_kind; never NULL. */
 const struct co_rule *co_rule(uint8_t ctx_kind);
@@ -429,6 +429,14 @@ void co_rule__closed(struct clew_correlate *co, struct co_conn *conn);
 /* The node's claim is not needed any more. */
 void co_rule__put(struct clew_correlate *co, struct co_node *node);
 
+/* `t` has read `x`; `watched`: that it is in no event loop is known. */
+void co_thread__serves(struct clew_correlate *co, struct co_thread *t, struct co_node *x,
+		       bool watched);
+/* It does not serve one request at a time: it tells nothing from now on. */
+void co_thread__multi(struct clew_correlate *co, struct co_thread *t);
+/* Is it the thread that read the request who answers? */
+enum co_who { CO_WHO_SAME, CO_WHO_OTHER, CO_WHO_UNKNOWN };
+enum co_who co_thread__answers(const struct co_node *x);
 void co_thread_rule__request(struct clew_correlate *co, struct co_node *x);
 void co_thread_rule__answered(struct clew_correlate *co, struct co_node *x);
 void co_thread_rule__claim(struct clew_correlate *co, struct co_node *c, struct co_claim *ret);
@@ -449,6 +457,7 @@ extern const size_t co_go_cur_bytes, co_go_ctx_bytes, co_py_ctx_bytes, co_py_ite
 
 extern const char co_ev_traceparent[], co_ev_forwarded[], co_ev_worn[], co_ev_socket_pair[],
 	co_ev_pair_order[], co_ev_thread[], co_ev_context[], co_ev_goroutine[], co_ev_task[],
-	co_ev_copy[], co_ev_owner[], co_ev_responder[], co_ev_join[], co_ev_item[], co_ev_nginx[];
+	co_ev_copy[], co_ev_owner[], co_ev_responder[], co_ev_join[], co_ev_item[], co_ev_nginx[],
+	co_ev_java[], co_ev_virtual[];
 
 #endif

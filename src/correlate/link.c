@@ -37,6 +37,8 @@ const char co_ev_responder[] = "responder";
 const char co_ev_join[] = "join";
 const char co_ev_item[] = "work-item";
 const char co_ev_nginx[] = "nginx-request";
+const char co_ev_java[] = "java-thread";
+const char co_ev_virtual[] = "virtual-thread";
 
 static void adopt(struct co_node *node, const struct co_header *h)
 {

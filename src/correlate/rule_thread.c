@@ -14,13 +14,24 @@
  */
 #include "correlate/internal.h"
 
-static void mark_multi(struct clew_correlate *co, struct co_thread *t)
+void co_thread__multi(struct clew_correlate *co, struct co_thread *t)
 {
 	t->multi = 1;
 	if (t->open) {
 		co_node__put(co, t->open);
 		t->open = NULL;
 	}
+}
+
+void co_thread__serves(struct clew_correlate *co, struct co_thread *t, struct co_node *x,
+		       bool watched)
+{
+	x->thread = t;
+	t->refs++;
+	if (t->nr_open++)
+		co_thread__multi(co, t);
+	else if (!t->multi && !t->loop && watched)
+		t->open = co_node__get(x);
 }
 
 void co_thread_rule__request(struct clew_correlate *co, struct co_node *x)
@@ -31,12 +42,18 @@ void co_thread_rule__request(struct clew_correlate *co, struct co_node *x)
 		return;
 	if (x->ex->req.seg_flags & CLEW_SEG_LOOP)
 		t->loop = 1;
-	x->thread = t;
-	t->refs++;
-	if (t->nr_open++)
-		mark_multi(co, t);
-	else if (!t->multi && !t->loop && x->ex->req.watch != CLEW_UNWATCHED)
-		t->open = co_node__get(x);
+	co_thread__serves(co, t, x, x->ex->req.watch != CLEW_UNWATCHED);
+}
+
+enum co_who co_thread__answers(const struct co_node *x)
+{
+	const struct clew_feed *req = &x->ex->req, *resp = &x->ex->resp;
+
+	if (req->ctx_kind == CLEW_CTX_JAVA && resp->ctx_kind == CLEW_CTX_JAVA)
+		return req->ctx == resp->ctx ? CO_WHO_SAME : CO_WHO_OTHER;
+	if (req->ctx_kind == CLEW_CTX_JAVA && req->ref & CLEW_JAVA_VIRTUAL)
+		return CO_WHO_UNKNOWN; /* it may have changed its thread */
+	return req->tid == resp->tid ? CO_WHO_SAME : CO_WHO_OTHER;
 }
 
 void co_thread_rule__answered(struct clew_correlate *co, struct co_node *x)
@@ -51,8 +68,8 @@ void co_thread_rule__answered(struct clew_correlate *co, struct co_node *x)
 		co_node__put(co, x);
 		t->open = NULL;
 	}
-	if (x->ex && x->ex->resp.ts && x->ex->resp.tid != x->tid)
-		mark_multi(co, t);
+	if (x->ex && x->ex->resp.ts && co_thread__answers(x) == CO_WHO_OTHER)
+		co_thread__multi(co, t);
 	co_thread__put(co, t);
 }
 
@@ -84,7 +101,7 @@ bool co_thread_rule__stands(struct clew_correlate *co, const struct co_node *x)
 }
 
 const struct co_rule co_rule_thread = {
-	.runtimes = 1U << CLEW_RT_UNKNOWN | 1U << CLEW_RT_PYTHON,
+	.runtimes = 1U << CLEW_RT_UNKNOWN | 1U << CLEW_RT_PYTHON | 1U << CLEW_RT_JAVA,
 	.segment = co_py_rule__segment,
 	.request = co_thread_rule__request,
 	.claim = co_thread_rule__claim,

@@ -250,6 +250,9 @@ static void parse(int fd, enum clew_file_role role, const char *basename, struct
 		case CLEW_FILE_LIBC:
 			f->err = clew_python__specific(elf, &f->specific_off);
 			break;
+		case CLEW_FILE_JVM:
+			clew_java__inspect(elf, &f->java);
+			break;
 		}
 	}
 	clew_elf__free(elf);

@@ -7,6 +7,7 @@
 #define CLEW_PROBE_FACTS_H
 
 #include "probe/go_runtime.h"
+#include "probe/java_runtime.h"
 #include "probe/python_runtime.h"
 #include "probe/runtime.h"
 
@@ -15,7 +16,8 @@ enum clew_file_role {
 	CLEW_FILE_PYTHON,
 	CLEW_FILE_ASYNCIO,
 	CLEW_FILE_QUEUE,
-	CLEW_FILE_LIBC
+	CLEW_FILE_LIBC,
+	CLEW_FILE_JVM
 };
 
 enum clew_facts_kind {
@@ -43,6 +45,7 @@ struct clew_facts {
 	struct clew_site_fact sites[CLEW_SITES_MAX];
 	struct clew_go_facts go;
 	struct clew_python_facts python;
+	struct clew_java_facts java;
 	uint32_t specific_off;
 };
 

@@ -15,7 +15,7 @@ struct clew_mapped {
 	const char *exe_path;
 	uint64_t exe_ino;
 	struct clew_map exe, python, asyncio, queue, libc, libpthread, jvm, node;
-	bool musl, uvloop, coreclr, ruby, php;
+	bool musl, uvloop, coreclr, ruby, php, jli;
 };
 
 struct clew_look {
@@ -46,5 +46,6 @@ int clew_look__bias(const struct clew_look *l, const struct clew_map *map, uint6
 bool clew_go__look(struct clew_look *l);
 bool clew_nginx__look(struct clew_look *l);
 bool clew_python__look(struct clew_look *l);
+bool clew_java__look(struct clew_look *l);
 
 #endif

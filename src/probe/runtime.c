@@ -66,6 +66,7 @@ static int see_map(void *arg, const struct clew_map *map)
 	m->coreclr |= begins(name, "libcoreclr.so");
 	m->ruby |= begins(name, "libruby");
 	m->php |= begins(name, "libphp");
+	m->jli |= !strcmp(name, "libjli.so");
 	return 0;
 }
 
@@ -183,11 +184,8 @@ static bool other_look(struct clew_look *l)
 	const struct clew_program *prog = clew_facts__program(l->exe);
 	const struct clew_mapped *m = &l->maps;
 
-	if (m->jvm.end || m->coreclr || m->node.end) {
-		clew_look__name(l, CLEW_RT_OTHER,
-				m->jvm.end    ? "java"
-				: m->node.end ? "node"
-					      : "dotnet");
+	if (m->coreclr || m->node.end) {
+		clew_look__name(l, CLEW_RT_OTHER, m->node.end ? "node" : "dotnet");
 		clew_look__why(l, "contexts of %s are not followed yet", l->rt->name);
 	} else if (prog) {
 		clew_look__name(l, prog->kind, prog->name);
@@ -211,10 +209,7 @@ static bool other_look(struct clew_look *l)
 
 /* Asked in this order; the first that answers has it. */
 static bool (*const runtimes[])(struct clew_look *l) = {
-	clew_go__look,
-	clew_nginx__look,
-	clew_python__look,
-	other_look,
+	clew_go__look, clew_nginx__look, clew_python__look, clew_java__look, other_look,
 };
 
 static int look_at(struct clew_look *l)

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Random applications whose truth is known: nginx, asyncio, Go, threads and a connection-owning
- * asyncio server call each other concurrently; addresses of contexts and tasks are reused at
- * once; lazily started workers serve other requests' items. What they do is written down as
- * a list of records, which is then played back whole, out of order between processes, with
- * records twice, and with one in twenty lost. Whatever is missing: no exact link is ever wrong,
- * every complete exchange leaves once, and the window stays bounded.
+ * Random applications whose truth is known: nginx, asyncio, Go, threads, a connection-owning
+ * asyncio server and a JVM with virtual threads call each other concurrently; addresses of contexts
+ * and tasks are reused at once; lazily started workers serve other requests' items. What they do is
+ * written down as a list of records, which is then played back whole, out of order between
+ * processes, with records twice, and with one in twenty lost. Whatever is missing: no exact link is
+ * ever wrong, every complete exchange leaves once, and the window stays bounded.
  */
 #include "sim.h"
 
-enum { NGINX, PYTHON, GO, THREADS, OWNER, KINDS, UNTRACED = KINDS };
-enum { LINKS = 60, HANDLERS = 64, OPS = 60000, CTXS = 4000 };
+enum { NGINX, PYTHON, GO, THREADS, OWNER, JAVA, KINDS, UNTRACED = KINDS };
+enum { LINKS = 80, HANDLERS = 64, OPS = 60000, CTXS = 4000 };
 enum op_kind { OP_REQ, OP_RESP, OP_EDGE, OP_MARK };
 enum mode { PLAIN, CHILD, WORKER, BLOCKING };
 
@@ -125,11 +125,16 @@ static struct who runs(struct world *w, int kind, uint64_t ctx, uint64_t ref, ui
 	case THREADS:
 		who.kind = CLEW_CTX_THREAD;
 		return who;
+	case JAVA:
+		who.kind = CLEW_CTX_JAVA;
+		if (tid)
+			return who;
+		break; /* a virtual thread: whichever carrier, which may be a poller too */
 	default:
 		break;
 	}
 	if (!tid) {
-		who.tid = who.pid + (kind == GO ? rnd(w, 4) : 0);
+		who.tid = who.pid + (kind == GO || kind == JAVA ? rnd(w, 4) : 0);
 		who.flags = CLEW_SEG_LOOP;
 		if (rnd(w, 3))
 			w->turn[kind % KINDS]++;
@@ -205,6 +210,16 @@ static void add_link(struct world *w, int src, int dst)
 	l->task = l->ctx + 8;
 }
 
+/* Every second connection of the JVM is served by virtual threads. */
+static struct who java(struct world *w, const struct handler *h)
+{
+	const struct link *l = &w->link[h->in];
+
+	if (h->ctx)
+		return runs(w, JAVA, h->ctx, CLEW_JAVA_VIRTUAL, 0);
+	return runs(w, JAVA, 20 + (uint64_t)h->in, 0, l->tid);
+}
+
 /* The server's process reads the request that lies on the connection. */
 static void start(struct world *w, int in)
 {
@@ -231,11 +246,14 @@ static void start(struct world *w, int in)
 	l->arrived = false;
 	if (l->src == UNTRACED)
 		l->k.c2s += 100;
-	who = runs(w, h->kind,
-		   h->kind == GO			   ? l->goid
-		   : h->kind == PYTHON || h->kind == OWNER ? 0x10
-							   : 0,
-		   0, h->kind == THREADS ? l->tid : 0);
+	if (h->kind == JAVA && l->tid % 2)
+		h->ctx = 0x90000 + (uint64_t)w->nr; /* never used again */
+	who = h->kind == JAVA ? java(w, h)
+			      : runs(w, h->kind,
+				     h->kind == GO			     ? l->goid
+				     : h->kind == PYTHON || h->kind == OWNER ? 0x10
+									     : 0,
+				     0, h->kind == THREADS ? l->tid : 0);
 	op = add(w, OP_REQ, who);
 	h->x = w->nr - 1;
 	op->link = in;
@@ -254,7 +272,7 @@ static void start(struct world *w, int in)
 		h->ctx = l->ctx;
 		h->task = l->task;
 		h->after = 0;
-	} else if (h->kind == THREADS) {
+	} else if (h->kind == THREADS || h->kind == JAVA) {
 		h->after = 0;
 	}
 }
@@ -333,6 +351,8 @@ static struct who caller(struct world *w, struct handler *h, struct link *out)
 		return runs(w, GO, out->wgoid, 0, 0);
 	case NGINX:
 		return runs(w, NGINX, 0, w->link[h->in].k.s.id, 0);
+	case JAVA:
+		return java(w, h);
 	default:
 		return runs(w, THREADS, 0, 0, w->link[h->in].tid);
 	}
@@ -384,7 +404,9 @@ static void got(struct world *w, int out, const struct handler *h)
 	if (h && h->kind == GO && h->mode == BLOCKING && !h->answered)
 		born_edge(w, runs(w, GO, h->born, 0, 0), l->k.c.id, w->link[h->in].goid, true,
 			  true);
-	if (l->src == THREADS)
+	if (l->src == JAVA && h)
+		who = java(w, h);
+	else if (l->src == THREADS)
 		who = runs(w, THREADS, 0, 0, w->link[h->in].tid);
 	else if (h && h->kind == PYTHON && h->mode == BLOCKING && !h->answered)
 		who = runs(w, PYTHON, h->child, 0, 77 + (uint32_t)h->in);
@@ -407,11 +429,12 @@ static void finish(struct world *w, struct handler *h)
 static void answer(struct world *w, struct handler *h)
 {
 	struct link *l = &w->link[h->in];
-	struct who who = runs(w, h->kind,
-			      h->kind == GO	 ? l->goid
-			      : h->kind == NGINX ? 0
-						 : h->ctx,
-			      h->task, h->kind == THREADS ? l->tid : 0);
+	struct who who = h->kind == JAVA ? java(w, h)
+					 : runs(w, h->kind,
+						h->kind == GO	   ? l->goid
+						: h->kind == NGINX ? 0
+								   : h->ctx,
+						h->task, h->kind == THREADS ? l->tid : 0);
 
 	respond(w, h->in, true, h->x, who);
 	h->answered = true;
@@ -455,13 +478,16 @@ static void step(struct world *w, struct handler *h)
 /* Work that no request caused: a periodic task, a goroutine of its own. */
 static void background(struct world *w)
 {
-	int kind = rnd(w, 2) ? PYTHON : GO, o = free_out(w, kind);
+	static const int kinds[] = {PYTHON, GO, JAVA};
+	int kind = kinds[rnd(w, 3)], o = free_out(w, kind);
 	struct who who;
 
 	if (o < 0 || w->link[o].dst != UNTRACED)
 		return;
 	if (kind == PYTHON) {
 		who = runs(w, PYTHON, 0x60000, 0x60008, 0);
+	} else if (kind == JAVA) {
+		who = runs(w, JAVA, 3, rnd(w, 2) ? CLEW_JAVA_VIRTUAL : 0, 0);
 	} else {
 		who = runs(w, GO, 9500, 0, 0);
 		go_edge(w, CLEW_EDGE_GO_ROUNDTRIP, who, w->link[o].k.c.id, 0x1, 0);
@@ -473,11 +499,11 @@ static void background(struct world *w)
 
 static void make_world(struct world *w, uint64_t seed, int requests)
 {
-	static const int edges[][2] = {{NGINX, PYTHON},	   {NGINX, GO},	     {NGINX, THREADS},
-				       {NGINX, OWNER},	   {PYTHON, GO},     {PYTHON, THREADS},
-				       {PYTHON, UNTRACED}, {GO, THREADS},    {GO, UNTRACED},
-				       {GO, OWNER},	   {THREADS, OWNER}, {THREADS, UNTRACED},
-				       {OWNER, UNTRACED}};
+	static const int edges[][2] = {
+		{NGINX, PYTHON},   {NGINX, GO},	      {NGINX, THREADS},	  {NGINX, OWNER},
+		{PYTHON, GO},	   {PYTHON, THREADS}, {PYTHON, UNTRACED}, {GO, THREADS},
+		{GO, UNTRACED},	   {GO, OWNER},	      {THREADS, OWNER},	  {THREADS, UNTRACED},
+		{OWNER, UNTRACED}, {NGINX, JAVA},     {JAVA, GO},	  {JAVA, UNTRACED}};
 	size_t i;
 	int k, n, busy = 1;
 
@@ -493,6 +519,7 @@ static void make_world(struct world *w, uint64_t seed, int requests)
 			    k == NGINX	   ? CLEW_RT_NGINX
 			    : k == GO	   ? CLEW_RT_GO
 			    : k == THREADS ? CLEW_RT_UNKNOWN
+			    : k == JAVA	   ? CLEW_RT_JAVA
 					   : CLEW_RT_PYTHON);
 		for (n = 0; n < 3; n++)
 			add_link(w, UNTRACED, k);

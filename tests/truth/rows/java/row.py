@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The JDK's own HTTP server and clients, with threads, thread pools and virtual threads."""
+import jdk
+from kit import Case, Row, chain, service
+
+
+def start(env, case):
+    o = case.options
+    classes = jdk.javac("java", __file__, "App.java")
+    argv = [jdk.java(o.get("java", 17)), "-Xmx512m", "-Dhttp.maxConnections=200",
+            "-Dsun.net.httpserver.nodelay=true", *o.get("jvm", ()), "-cp", classes, "App"]
+    more = {"CLIENT": o.get("client", "url"), "SERVE": o.get("serve", "pool")}
+    return chain(env, lambda next_url: service(env, "app", argv, next_url, more_env=more))
+
+
+ROW = Row("Java HttpServer", start, [
+    Case(["one", "seq", "post", "none"], "17, thread pool", tags=["ci"]),
+    Case(["one", "seq", "post", "none"], "25, thread pool", java=25),
+    Case(["one", "seq", "post"], "21, virtual threads", java=21, serve="virtual"),
+    Case(["one", "seq", "post"], "25, virtual threads", java=25, serve="virtual"),
+    Case(["err", "timeout", "abort"], "17, failing calls"),
+    Case(["one", "seq"], "17, HttpClient.send", client="sync"),
+    Case(["one", "seq"], "25, HttpClient.send", client="sync", java=25),
+    Case(["one", "seq"], "17, serial collector", jvm=["-XX:+UseSerialGC", "-Xmn4m"]),
+    # the selector's thread writes, for whom is not known
+    Case(["one"], "17, HttpClient.sendAsync", recall=0.0, client="async"),
+    # after the answer the thread is nobody's
+    Case(["after"], "17, after the response", recall=0.0),
+    Case(["submit"], "17, submit and get", recall=0.0),
+    Case(["fan"], "17, fan-out through a pool of 4", recall=0.0),
+    Case(["reply", "replyseq"], "17, the worker replies", recall=0.0),
+    Case(["supply"], "17, CompletableFuture", recall=0.0),
+    Case(["forkjoin"], "17, ForkJoin", recall=0.0),
+    Case(["pool"], "17, workers at a queue", recall=0.0),
+    Case(["flush"], "17, flusher on demand", recall=0.0),
+    # a collector that moves objects while threads run
+    Case(["one", "seq"], "25, ZGC, thread pool", recall=0.0, java=25, jvm=["-XX:+UseZGC"]),
+    Case(["one", "seq"], "25, ZGC, virtual threads", recall=0.0, java=25, serve="virtual",
+         jvm=["-XX:+UseZGC"]),
+], tags=["java"], needs=["javac"])

@@ -34,6 +34,6 @@ def java(feature):
 def javac(name, row_file, *sources, classpath=""):
     """Classes for Java 17 on, from sources in the row's folder; returns their folder."""
     need("javac")
-    return built(name, beside(row_file, *sources),
+    return built(name, [beside(row_file, s) for s in sources],
                  ["javac", "--release", "17", "-nowarn", "-d", ".",
                   *(["-cp", classpath] if classpath else []), *sources])

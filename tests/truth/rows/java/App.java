@@ -124,7 +124,13 @@ public class App {
 				out.write(body);
 			}
 		}
-		int status = c.getResponseCode();
+		int status;
+		try {
+			status = c.getResponseCode();
+		} catch (IOException e) {
+			c.disconnect();
+			throw e;
+		}
 		try (InputStream in = status < 400 ? c.getInputStream() : c.getErrorStream()) {
 			if (in != null)
 				in.readAllBytes();

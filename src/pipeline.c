@@ -130,8 +130,10 @@ static void consider_probes(struct clew_pipeline *p, const struct clew_exchange 
 
 	if (runtime == CLEW_RT_GO && !ex->is_server)
 		want(p, ex->req.pid, CLEW_SET_GO_SERVE);
-	if (runtime != CLEW_RT_PYTHON && runtime != CLEW_RT_UNKNOWN)
+	if (runtime != CLEW_RT_PYTHON && runtime != CLEW_RT_UNKNOWN && runtime != CLEW_RT_JAVA)
 		return;
+	if (ex->req.ctx_kind == CLEW_CTX_JAVA && ex->req.ref & CLEW_JAVA_VIRTUAL)
+		return; /* known by itself, whatever its carrier waits for */
 	if (ex->is_server)
 		want(p, ex->req.pid, loop ? CLEW_WANT_NO_WAITS : CLEW_WANT_WAITS);
 	if (runtime != CLEW_RT_PYTHON || ex->is_server || loop)

@@ -437,7 +437,7 @@ static void refresh_pending(struct clew_watcher *w)
 		if (!p->rt.pending || clew_runtime__refresh(w->cache, p->pid, &p->rt) != 1)
 			continue;
 		if (p->rt.entry.flags & CLEW_PROC_THREADS)
-			clew_programs__need_turns(w->programs);
+			clew_programs__watch_waits(w->programs, true);
 		clew_programs__set_proc(w->programs, p->pid, &p->rt.entry);
 		publish_proc(w, p); /* what it runs may only now be known */
 		attach(w, p);

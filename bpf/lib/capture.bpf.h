@@ -19,7 +19,7 @@
 
 #include "conn.bpf.h"
 #include "context.bpf.h"
-#include "nginx.bpf.h"
+#include "haproxy.bpf.h"
 #include "python.bpf.h"
 
 #define CLEW_IOV_MAX	8   /* buffers that are walked to find a call's end */
@@ -414,8 +414,12 @@ static __always_inline int capture(struct clew_proc *p, struct work *w)
 	/* an answer that goes on: who began it has been told */
 	context_read(p, &cut->who, cut->id, io->file, calls,
 		     !flip && io->dir == CLEW_SEND && c->role == CLEW_ROLE_SERVER);
-	if (p->runtime == CLEW_RT_NGINX && io->dir == CLEW_SEND && sign == SIGN_REQUEST)
-		cut->who.ref = nginx_downstream(io->file);
+	if (io->dir == CLEW_SEND && sign == SIGN_REQUEST) {
+		if (p->runtime == CLEW_RT_NGINX)
+			cut->who.ref = nginx_downstream(io->file);
+		else if (p->runtime == CLEW_RT_HAPROXY && p->ha_fdtab)
+			cut->who.ref = haproxy_downstream(p->ha_fdtab, p->ha_h1s, io->file);
+	}
 	if (p->runtime == CLEW_RT_PYTHON && flip && c->role == CLEW_ROLE_CLIENT)
 		py_call(p, c->id, io->dir, cut->who.ctx, cut->who.ref, cut->who.turn);
 #if CLEW_SEES_URING

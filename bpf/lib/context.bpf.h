@@ -240,6 +240,8 @@ static __always_inline void context_read(const struct clew_proc *p, struct conte
 		context_java(p, c);
 	} else if (p->runtime == CLEW_RT_NGINX) {
 		c->kind = CLEW_CTX_NGINX;
+	} else if (p->runtime == CLEW_RT_HAPROXY) {
+		c->kind = CLEW_CTX_HAPROXY;
 	} else if (p->runtime == CLEW_RT_OTHER) {
 		c->kind = CLEW_CTX_NONE;
 	}

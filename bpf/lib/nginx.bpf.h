@@ -46,9 +46,7 @@ static __always_inline __u64 epoll_data(struct file *f)
 /* conn_id of the downstream connection, or 0 when any step does not fit. */
 static __always_inline __u64 nginx_downstream(struct file *file)
 {
-	__u64 c, r, dc, key;
-	struct clew_kconn *down;
-	struct file *f;
+	__u64 c, r, dc;
 
 	if (!file)
 		return 0;
@@ -59,12 +57,7 @@ static __always_inline __u64 nginx_downstream(struct file *file)
 	dc = user_u64(r + 8);
 	if (!dc || dc == c)
 		return 0;
-	f = file_of_fd(user_u32(dc + 24));
-	key = (__u64)sock_of_file(f, NULL);
-	if (!key)
-		return 0;
-	down = bpf_map_lookup_elem(&conns, &key);
-	return down ? down->id : 0;
+	return conn_of_fd(user_u32(dc + 24));
 }
 
 #endif

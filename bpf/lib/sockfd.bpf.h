@@ -40,4 +40,13 @@ static __always_inline struct sock *sock_of_file(struct file *f, __u64 *ret_ino)
 	return so ? KPTR(socket, so, sk) : NULL;
 }
 
+/* The connection behind a descriptor of the current process, or 0 when none is known. */
+static __always_inline __u64 conn_of_fd(__u32 fd)
+{
+	__u64 key = (__u64)sock_of_file(file_of_fd(fd), NULL);
+	struct clew_kconn *c = key ? bpf_map_lookup_elem(&conns, &key) : NULL;
+
+	return c ? c->id : 0;
+}
+
 #endif

@@ -85,6 +85,11 @@ struct clew_proc {
 			__u8 java_shift;		     /* their shift */
 			__u8 java_pad[7];
 		};
+		struct {
+			__u16 ha_h1s; /* struct h1c.h1s */
+			__u16 ha_pad[3];
+			__u64 ha_fdtab; /* where the pointer `fdtab` is; 0: unknown */
+		};
 	};
 };
 

@@ -165,7 +165,7 @@ static bool of_user(const struct flow *f, const uint8_t *p, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		if (p[i] == '@')
 			return i > 0;
-		if (p[i] == '/' || p[i] == '?' || p[i] == ' ')
+		if (p[i] == '/' || p[i] == '?' || p[i] == ' ' || p[i] == '\n')
 			return false;
 	}
 	return true;

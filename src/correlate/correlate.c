@@ -181,6 +181,14 @@ bool co_conn__several(const struct co_conn *conn)
 	return conn->open.next != conn->open.prev;
 }
 
+struct co_conn *co_conn__downstream(struct clew_correlate *co, const struct co_node *c)
+{
+	uint64_t ref = c->ex->req.ref;
+	struct co_conn *conn = ref && ref != c->conn->id ? co_conn__find(co, ref) : NULL;
+
+	return conn && conn->pid == c->pid ? conn : NULL;
+}
+
 /* ---- leaving ---- */
 
 static void fill(const struct co_node *node, struct clew_placement *p)

@@ -318,6 +318,8 @@ struct co_conn *co_conn(struct clew_correlate *co, uint64_t id, uint32_t pid);
 struct co_conn *co_conn__find(struct clew_correlate *co, uint64_t id);
 struct co_node *co_conn__oldest(const struct co_conn *conn); /* unanswered; borrowed, or NULL */
 bool co_conn__several(const struct co_conn *conn);	     /* two or more are unanswered */
+/* Proxies: the connection of its process that this client request names by `ref`, or NULL. */
+struct co_conn *co_conn__downstream(struct clew_correlate *co, const struct co_node *c);
 /* Its connection, or NULL once that is closed. */
 static inline struct co_conn *co_conn__of(const struct co_node *node)
 {
@@ -418,7 +420,8 @@ struct co_rule {
 	void (*put)(struct clew_correlate *co, void *by);
 };
 
-extern const struct co_rule co_rule_thread, co_rule_go, co_rule_python, co_rule_nginx, co_rule_java;
+extern const struct co_rule co_rule_thread, co_rule_go, co_rule_python, co_rule_nginx, co_rule_java,
+	co_rule_haproxy;
 
 /* By enum clew_ctx_kind; never NULL. */
 const struct co_rule *co_rule(uint8_t ctx_kind);
@@ -458,6 +461,6 @@ extern const size_t co_go_cur_bytes, co_go_ctx_bytes, co_py_ctx_bytes, co_py_ite
 extern const char co_ev_traceparent[], co_ev_forwarded[], co_ev_worn[], co_ev_socket_pair[],
 	co_ev_pair_order[], co_ev_thread[], co_ev_context[], co_ev_goroutine[], co_ev_task[],
 	co_ev_copy[], co_ev_owner[], co_ev_responder[], co_ev_join[], co_ev_item[], co_ev_nginx[],
-	co_ev_java[], co_ev_virtual[];
+	co_ev_java[], co_ev_virtual[], co_ev_haproxy[];
 
 #endif

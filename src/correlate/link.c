@@ -39,6 +39,7 @@ const char co_ev_item[] = "work-item";
 const char co_ev_nginx[] = "nginx-request";
 const char co_ev_java[] = "java-thread";
 const char co_ev_virtual[] = "virtual-thread";
+const char co_ev_haproxy[] = "haproxy-session";
 
 static void adopt(struct co_node *node, const struct co_header *h)
 {

@@ -26,16 +26,10 @@ static void nginx_request(struct clew_correlate *co, struct co_node *x)
 
 static void nginx_claim(struct clew_correlate *co, struct co_node *c, struct co_claim *ret)
 {
-	struct co_conn *conn;
-	struct co_node *x;
+	struct co_conn *conn = co_conn__downstream(co, c);
+	struct co_node *x = conn ? co_conn__oldest(conn) : NULL;
 
-	if (!c->ex->req.ref || c->ex->req.ref == c->conn->id)
-		return;
-	conn = co_conn__find(co, c->ex->req.ref);
-	if (!conn || conn->pid != c->pid)
-		return;
-	x = co_conn__oldest(conn);
-	if (!x)
+	if (!x && conn)
 		x = conn->last;
 	if (!x)
 		return;

@@ -58,7 +58,8 @@ static const struct clew_program programs[] = {
 	{"dotnet", true, CLEW_RT_OTHER, "dotnet", "contexts of .NET are not followed"},
 	{"beam", false, CLEW_RT_OTHER, "beam", "contexts of the BEAM are not followed"},
 	{"pypy", false, CLEW_RT_OTHER, "pypy", "contexts of PyPy are not followed"},
-	{"haproxy", false, CLEW_RT_OTHER, "haproxy", "contexts of HAProxy are not followed yet"},
+	{"haproxy", false, CLEW_RT_OTHER, "haproxy",
+	 "its symbols fdtab and haproxy_version are missing"},
 	{"envoy", true, CLEW_RT_OTHER, "envoy", "contexts of Envoy are not followed"},
 	{"ruby", false, CLEW_RT_UNKNOWN, "ruby", ""},
 	{"php", false, CLEW_RT_UNKNOWN, "php", ""},
@@ -130,6 +131,24 @@ static bool is_nginx(const struct clew_elf *elf, const struct clew_elf_sym *sym,
 	return true;
 }
 
+static bool is_haproxy(const struct clew_elf *elf, const struct clew_elf_sym *fdtab,
+		       const struct clew_elf_sym *version, struct clew_facts *f)
+{
+	size_t n = sizeof(f->version) - 1;
+
+	if (!fdtab->addr || !version->addr)
+		return false;
+	f->kind = CLEW_FACTS_HAPROXY;
+	f->fdtab = fdtab->addr;
+	if (version->size < n)
+		n = version->size;
+	if (clew_elf__read(elf, version->addr, f->version, n))
+		n = 0;
+	f->version[n] = 0;
+	f->version[strspn(f->version, "0123456789.")] = 0;
+	return true;
+}
+
 /* Runtimes whose programs have any name: what their files cannot hide. */
 static bool is_other(const struct clew_elf *elf, struct clew_facts *f)
 {
@@ -195,8 +214,10 @@ static int python_facts(const struct clew_elf *elf, const char *basename, struct
 
 static int exe_facts(const struct clew_elf *elf, const char *basename, struct clew_facts *f)
 {
-	static const char *const names[] = {"ngx_writev_chain", "_PyRuntime"};
-	struct clew_elf_sym sym[2];
+	static const char *const names[] = {"ngx_writev_chain", "_PyRuntime", "fdtab",
+					    "haproxy_version"};
+	const struct clew_program *prog = clew_facts__program(basename);
+	struct clew_elf_sym sym[4];
 	int err = clew_go__inspect(elf, &f->go);
 
 	if (err != -ENOENT) {
@@ -209,12 +230,12 @@ static int exe_facts(const struct clew_elf *elf, const char *basename, struct cl
 		add_site(elf, f, CLEW_SITE_GO_SPAWN, f->go.spawn);
 		return err;
 	}
-	if (clew_facts__program(basename)) /* large, and nothing more to learn */
+	if (prog && strcmp(prog->name, "haproxy")) /* large, and nothing more to learn */
 		return 0;
-	err = clew_elf__syms(elf, names, 2, sym);
+	err = clew_elf__syms(elf, names, 4, sym);
 	if (err < 0)
 		return err;
-	if (is_nginx(elf, sym, f))
+	if (is_nginx(elf, sym, f) || is_haproxy(elf, &sym[2], &sym[3], f))
 		return 0;
 	if (sym[1].addr)
 		return python_facts(elf, basename, f);

@@ -25,6 +25,7 @@ enum clew_facts_kind {
 	CLEW_FACTS_GO,
 	CLEW_FACTS_PYTHON, /* the interpreter is in this file */
 	CLEW_FACTS_NGINX,
+	CLEW_FACTS_HAPROXY,
 	CLEW_FACTS_OTHER, /* by `name` */
 };
 
@@ -47,6 +48,7 @@ struct clew_facts {
 	struct clew_python_facts python;
 	struct clew_java_facts java;
 	uint32_t specific_off;
+	uint64_t fdtab; /* HAProxy: address of the variable, as linked */
 };
 
 /* Programs that are known by their name. */

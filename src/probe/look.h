@@ -45,6 +45,7 @@ int clew_look__bias(const struct clew_look *l, const struct clew_map *map, uint6
 /* One per runtime: false when the process does not run it; else *l->rt is filled. */
 bool clew_go__look(struct clew_look *l);
 bool clew_nginx__look(struct clew_look *l);
+bool clew_haproxy__look(struct clew_look *l);
 bool clew_python__look(struct clew_look *l);
 bool clew_java__look(struct clew_look *l);
 

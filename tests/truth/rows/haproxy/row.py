@@ -38,9 +38,9 @@ def start(env, case):
     return Started(front, {"p": {front.pid}, "l": {leaf.pid}})
 
 
-# No rule for HAProxy yet: none, not wrong
 ROW = Row("HAProxy", start, [
-    Case(["one", "post"], recall=0.0, threads=1),
-    Case(["one"], "2 threads", recall=0.0, threads=2),
-    Case(["one"], "queue: 4 connections behind", recall=0.0, threads=2, maxconn=4),
+    Case(["one", "post"], tags=["ci"], threads=1),
+    Case(["one", "post"], "2 threads", threads=2),
+    Case(["one"], "queue: 4 connections behind", threads=2, maxconn=4),
+    Case(["one"], "no connection is used again", threads=2, reuse="never"),
 ], tags=["haproxy"], needs=["haproxy"], service="p")

@@ -27,6 +27,8 @@ from harness.clew import Clew  # noqa: E402
 
 COUNT = {1: 60, 2: 120}  # requests per cell by concurrency, else:
 COUNT_ELSE = 300
+COUNTED = ("missing spans", "duplicate spans", "mixed traces", "background roots",
+           "durations off")
 
 
 def wait_late(clew, records, row, got):
@@ -80,7 +82,10 @@ def cell_of(row, one, conc, report):
     total = report.total(report.inproc)
     return {"row": row.line(one), "conc": conc, "ok": report.ok,
             **{r: total[r] for r in check.RESULTS},
-            "links": {str(k): dict(v) for k, v in report.links.items()},
+            "across": dict(report.total(report.across)),
+            "links": {k: dict(v) for k, v in report.links.items()},
+            "evidence": {k: dict(v) for k, v in report.evidence.items()},
+            **{k.replace(" ", "_"): report.n[k] for k in COUNTED}, "durations": report.n["durations"],
             "why": "; ".join(f"{n}: {f}" for n, f, _, ok in report.bars if not ok)}
 
 
@@ -94,7 +99,7 @@ def run_cell(row, one, conc, count):
             cell = cell_of(row, one, conc, measure(env, row, one, conc, count))
     except (proc.Timeout, RuntimeError, AssertionError, OSError) as e:
         cell = {"row": row.line(one), "conc": conc, "ok": False, "right": 0, "none": 0,
-                "wrong": 0, "missing": 0, "links": {}, "why": str(e)[-300:]}
+                "wrong": 0, "missing": 0, "across": {}, "links": {}, "why": str(e)[-300:]}
     print(f"{row.line(one)} c={conc}: {cell['right']}/{cell['none']}/{cell['wrong']}"
           f" right/none/wrong (wrong 0, recall >= {one.recall})"
           f"{'' if cell['ok'] else ' FAIL ' + cell['why']}", flush=True)
@@ -154,14 +159,36 @@ def main():
     return 1 if passed < len(table) or not todo else 0
 
 
+def rows_of(table):
+    return {title: [c for c in table if c["row"] == title]
+            for title in dict.fromkeys(c["row"] for c in table)}
+
+
+def links_text(cells, label):
+    """right/wrong of all links with this label, in the process and across, and their precision."""
+    n = {v: sum(links.get(v, 0) for c in cells for name, links in c["links"].items()
+                if name.endswith(" " + label)) for v in ("right", "wrong")}
+    total = n["right"] + n["wrong"]
+    return f"{n['right']}/{n['wrong']} ({n['right'] / total:.4f})" if total else "-"
+
+
 def markdown(table, concs):
-    lines = ["# Measured truth", "", "Client calls right / none / wrong, by `make check-truth`.", "",
+    lines = ["# Measured truth", "", "By `make check-truth`. Client calls right / none / wrong, at "
+             "c requests at a time; cells that missed a bar are **bold**.", "",
              "| Application | " + " | ".join(f"c={c}" for c in concs) + " |",
              "|---|" + "---|" * len(concs)]
-    for title in dict.fromkeys(c["row"] for c in table):
-        cells = {c["conc"]: "{right}/{none}/{wrong}".format(**c) for c in table
-                 if c["row"] == title}
-        lines.append(f"| {title} | " + " | ".join(cells.get(c, "-") for c in concs) + " |")
+    for title, cells in rows_of(table).items():
+        text = {c["conc"]: "{1}{0[right]}/{0[none]}/{0[wrong]}{1}".format(c, "" if c["ok"] else "**")
+                for c in cells}
+        lines.append(f"| {title} | " + " | ".join(text.get(c, "-") for c in concs) + " |")
+    lines += ["", "All links of a row, right/wrong (precision): exact, inferred; then what went with "
+              "them.", "", "| Application | exact | inferred | spans missing | twice | mixed traces | "
+              "background calls left roots | durations off |", "|---|---|---|---|---|---|---|---|"]
+    for title, cells in rows_of(table).items():
+        n = {k: sum(c.get(k.replace(" ", "_"), 0) for c in cells) for k in COUNTED + ("durations",)}
+        lines.append(f"| {title} | {links_text(cells, 'exact')} | {links_text(cells, 'inferred')} | "
+                     f"{n['missing spans']} | {n['duplicate spans']} | {n['mixed traces']} | "
+                     f"{n['background roots']} | {n['durations off']} of {n['durations']} |")
     return "\n".join(lines) + "\n"
 
 

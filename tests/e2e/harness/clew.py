@@ -38,6 +38,8 @@ class Clew:
         argv = [CLEW, "run", *map(str, args)]
         if export:
             argv += ["--export", f"file={self.spans_path}"]
+            if "--record" not in argv:  # kept when the test fails: see proc.Env
+                argv += ["--record", env.path(f"recording-{n}.clew")]
         argv += ["--ledger", self.ledger_path]
         if LAYER and "--capture-layer" not in argv:
             argv += ["--capture-layer", LAYER]

@@ -6,9 +6,12 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
+import sys
 import tempfile
 import time
+import traceback
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
 BUILD = os.path.join(ROOT, os.environ.get("B", "build"))
@@ -158,8 +161,25 @@ class Env:
                 tail = p.output().strip().splitlines()[-12:]
                 if tail:
                     print(f"--- output of {p.name} (pid {p.pid})\n" + "\n".join(tail))
+            if not self.keep:
+                self.keep_folder(tb)
         if not self.keep:
             shutil.rmtree(self.dir, ignore_errors=True)
+
+    def keep_folder(self, tb):
+        """A test failed: its recordings, the client's records, logs and spans stay."""
+        names = [f.f_code.co_name for f, _ in traceback.walk_tb(tb)]
+        test = next((n for n in names if n.startswith("test_")), names[0])
+        script = os.path.splitext(os.path.basename(sys.argv[0]))[0]
+        to = os.path.join(BUILD, "failed", f"{script}-{test}")
+        try:
+            shutil.rmtree(to, ignore_errors=True)
+            shutil.copytree(self.dir, to, symlinks=True, ignore=lambda d, names: [
+                n for n in names if not stat.S_ISREG(os.lstat(os.path.join(d, n)).st_mode)
+                and not os.path.isdir(os.path.join(d, n))])
+            print(f"--- kept: {os.path.relpath(to)} (docs/testing.md says how to read it)")
+        except OSError as e:
+            print(f"--- {self.dir} cannot be kept in {to}: {e}")
 
     def path(self, name):
         return os.path.join(self.dir, name)

@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <malloc.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,6 +84,19 @@ static void notify_ready(void)
 	close(fd);
 }
 
+/*
+ * A batch thread that wakes up never takes the processor from the one that runs there: what is
+ * traced is not interrupted for what can wait. Its share of the time stays what it was. Threads
+ * made later inherit it.
+ */
+static void be_patient(int policy)
+{
+	struct sched_param none = {0};
+
+	if (sched_setscheduler(0, policy, &none))
+		clew_log(CLEW_LOG_DEBUG, "cannot set the scheduling policy: %s", strerror(errno));
+}
+
 /* Start the command, held before its exec until the gate closes. */
 static int hold_command(struct run *run)
 {
@@ -102,6 +116,7 @@ static int hold_command(struct run *run)
 		if (read(gate[0], &byte, 1) < 0)
 			_exit(127);
 		close(gate[0]);
+		be_patient(SCHED_OTHER);
 		execvp(run->cfg->command[0], run->cfg->command);
 		fprintf(stderr, "clew: cannot run %s: %s\n", run->cfg->command[0], strerror(errno));
 		_exit(127);
@@ -304,6 +319,7 @@ int cmd_run(int argc, char **argv)
 		return 0;
 	}
 	catch_signals();
+	be_patient(SCHED_BATCH);
 	err = start(&run, errbuf, sizeof(errbuf));
 	if (err) {
 		fprintf(stderr, "clew: %s\n", errbuf[0] ? errbuf : strerror(-err));

@@ -577,10 +577,11 @@ void clew_correlate__done(struct clew_correlate *co, struct clew_exchange *ex)
 	node->done = 1;
 	node->settled = co->now;
 	co_list__add_tail(&co->done, &node->done_link);
-	if (!node->is_server && co_rule(ex->req.ctx_kind)->completed)
-		co_rule(ex->req.ctx_kind)->completed(co, node);
 	co_node__get(node);
 	answered(co, node);
+	/* this may decide, and so release it */
+	if (!node->is_server && co_rule(ex->req.ctx_kind)->completed)
+		co_rule(ex->req.ctx_kind)->completed(co, node);
 	if (node->resolved && !node->released)
 		co_release(co, node);
 	co_node__put(co, node);

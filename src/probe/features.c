@@ -401,12 +401,15 @@ static enum clew_answer ask_layer(struct clew_features *f, enum clew_feature sel
 
 const char *clew_features__layer(struct clew_features *f)
 {
-	for (size_t i = 0; i < NR_LAYERS; i++) {
-		if (f->cfg->capture.layer != CLEW_LAYER_AUTO &&
-		    f->cfg->capture.layer != layers[i].layer)
+	bool preempts = clew_programs__kernel_preempts();
+
+	for (size_t i = 0; i < NR_LAYERS; i++) { /* as clew_programs__load() */
+		const struct layer *l = &layers[i < 2 && preempts ? 1 - i : i];
+
+		if (f->cfg->capture.layer != CLEW_LAYER_AUTO && f->cfg->capture.layer != l->layer)
 			continue;
-		if (has(f, layers[i].feature))
-			return layers[i].name;
+		if (has(f, l->feature))
+			return l->name;
 	}
 	return NULL;
 }

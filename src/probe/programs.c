@@ -2,8 +2,9 @@
 /*
  * programs.c - loads the BPF programs for one attach layer and attaches them.
  *
- * A layer is a table of program-name prefixes. "auto" tries them from the cheapest on and keeps
- * the first that loads and attaches whole: what a kernel can do is found by doing it, never by
+ * A layer is a table of program-name prefixes. "auto" tries them from the cheapest on (kprobe
+ * before fentry where the kernel preempts, see docs/capture.md) and keeps the first that loads and
+ * attaches whole: what a kernel can do is found by doing it, never by
  * its version. Programs whose function the running kernel lacks (inet_sendpage after 6.4) are
  * left out before loading. Pattern: libbpf skeleton, see bpf/ for the programs.
  */
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -46,6 +48,34 @@ static const struct layer {
 	{CLEW_LAYER_RAWTP, "rawtp", {"clew_rt_", NULL}, "btf_trace_sock_send_length"},
 	{CLEW_LAYER_RAWTP, "rawtp", {"clew_sys_exit", NULL}, NULL},
 };
+
+/* The first line of a file; empty when it cannot be read. */
+static void first_line(const char *path, char *ret, int n)
+{
+	FILE *f = fopen(path, "re");
+
+	ret[0] = '\0';
+	if (f && !fgets(ret, n, f))
+		ret[0] = '\0';
+	if (f)
+		fclose(f);
+}
+
+/* What is in force: the scheduler's own word ("none voluntary (full) lazy"), or how the kernel was
+ * started, or how it was built. One that can do all and says nothing is taken not to. */
+bool clew_programs__kernel_preempts(void)
+{
+	char text[4096];
+	struct utsname u;
+
+	first_line("/sys/kernel/debug/sched/preempt", text, sizeof(text));
+	if (text[0])
+		return strstr(text, "(full)") || strstr(text, "(lazy)");
+	first_line("/proc/cmdline", text, sizeof(text));
+	if (strstr(text, "preempt=full") || strstr(text, "preempt=lazy"))
+		return true;
+	return !uname(&u) && strstr(u.version, "PREEMPT") && !strstr(u.version, "PREEMPT_DYNAMIC");
+}
 
 static const struct layer *layer_of(enum clew_capture_layer layer)
 {
@@ -249,6 +279,7 @@ int clew_programs__load(const struct clew_config *cfg, struct clew_programs **re
 			size_t n)
 {
 	struct clew_programs *pr = calloc(1, sizeof(*pr));
+	bool preempts = clew_programs__kernel_preempts();
 	struct btf *btf;
 	int err = -EOPNOTSUPP;
 
@@ -268,15 +299,16 @@ int clew_programs__load(const struct clew_config *cfg, struct clew_programs **re
 	pr->uprobe_multi = enum_has(btf, "bpf_attach_type", "BPF_TRACE_KPROBE_SESSION");
 	pr->nr_cpus = libbpf_num_possible_cpus();
 	for (size_t i = 0; i < sizeof(layers) / sizeof(layers[0]); i++) {
-		if (cfg->capture.layer != CLEW_LAYER_AUTO && cfg->capture.layer != layers[i].layer)
+		const struct layer *layer = &layers[i < 2 && preempts ? 1 - i : i];
+
+		if (cfg->capture.layer != CLEW_LAYER_AUTO && cfg->capture.layer != layer->layer)
 			continue;
-		if (layers[i].needs &&
-		    btf__find_by_name_kind(btf, layers[i].needs, BTF_KIND_TYPEDEF) < 0)
+		if (layer->needs && btf__find_by_name_kind(btf, layer->needs, BTF_KIND_TYPEDEF) < 0)
 			continue;
-		err = load_layer(pr, cfg, btf, &layers[i]);
+		err = load_layer(pr, cfg, btf, layer);
 		if (err) {
-			clew_log(CLEW_LOG_DEBUG, "capture layer %s does not load: %s",
-				 layers[i].name, strerror(-err));
+			clew_log(CLEW_LOG_DEBUG, "capture layer %s does not load: %s", layer->name,
+				 strerror(-err));
 			continue;
 		}
 		if (bpf_program__autoload(pr->skel->progs.clew_rt_turn))
@@ -284,7 +316,7 @@ int clew_programs__load(const struct clew_config *cfg, struct clew_programs **re
 		err = attach_all(pr, errbuf, n);
 		if (!err)
 			break;
-		clew_log(CLEW_LOG_DEBUG, "capture layer %s: %s", layers[i].name, errbuf);
+		clew_log(CLEW_LOG_DEBUG, "capture layer %s: %s", layer->name, errbuf);
 		clew_bpf__destroy(pr->skel);
 		pr->skel = NULL;
 	}

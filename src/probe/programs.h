@@ -28,6 +28,13 @@ int clew_programs__watch_port(struct clew_programs *pr, uint16_t port);
 void clew_programs__silence(struct clew_programs *pr);
 void clew_programs__free(struct clew_programs *pr); /* NULL is fine */
 
+/*
+ * Does the kernel take the processor from a task that runs inside it? Then fexit programs and raw
+ * tracepoints are interrupted too, and the next task there finds them busy: its run is skipped
+ * (prog->active, __bpf_prog_enter_recur in kernel/bpf/trampoline.c). Kprobes are not interrupted.
+ */
+bool clew_programs__kernel_preempts(void);
+
 const char *clew_programs__layer(const struct clew_programs *pr);
 /*
  * Whether threads are watched for waits in event loops. One capture layer does that by a hook on

@@ -7,7 +7,7 @@ import sys
 
 sys.path[:0] = [os.path.dirname(os.path.abspath(__file__))]
 from harness import apps, case, clew  # noqa: E402
-from harness.proc import Env, free_port, wait_for  # noqa: E402
+from harness.proc import SCALE, Env, free_port, wait_for  # noqa: E402
 
 
 def expect(name, args, code, pattern, env=None, lines=3):
@@ -105,7 +105,8 @@ def test_unreachable_receiver():
                    sorted(lost.values())[-2:] == [200, 200])
         case.proof("named in the log", str(port) in run.stderr(), "True",
                    str(port) in run.stderr())
-        case.proof("stop", f"{run.stop_s:.1f} s", "<= 5", run.stop_s <= 5)
+        limit = 5 * SCALE
+        case.proof("stop", f"{run.stop_s:.1f} s", f"<= {limit:.0f}", run.stop_s <= limit)
 
 
 def test_no_capability():
@@ -115,7 +116,8 @@ def test_no_capability():
         leaf = apps.leaf(env)
         p = subprocess.run(["setpriv", "--bounding-set=-all", "--inh-caps=-all", clew.CLEW, "run",
                             "--pid", str(leaf.pid), "--export", "file=/dev/null"],
-                           capture_output=True, text=True, env=clew.clean_env(), timeout=20)
+                           capture_output=True, text=True, env=clew.clean_env(),
+                           timeout=20 * SCALE)
         line = p.stderr.strip().splitlines()[-1] if p.stderr.strip() else ""
         case.proof("no capability", f"exit {p.returncode}, {line[:140]!r}", "exit 1, what to do",
                    p.returncode == 1 and re.search("(?i)root|CAP_|capab|privileg", p.stderr))

@@ -13,7 +13,7 @@ import time
 
 sys.path[:0] = [os.path.dirname(os.path.abspath(__file__))]
 from harness import apps, case, clew  # noqa: E402
-from harness.proc import Env, free_port, wait_for  # noqa: E402
+from harness.proc import SCALE, Env, free_port, wait_for  # noqa: E402
 
 CONNECTIONS = 3
 
@@ -21,7 +21,8 @@ CONNECTIONS = 3
 def doctor(*args, prefix=(), timeout=60):
     """(exit code, parsed JSON or None, standard error); one object a call."""
     p = subprocess.run([*prefix, clew.CLEW, "doctor", "--json", *map(str, args)],
-                       capture_output=True, text=True, env=clew.clean_env(), timeout=timeout)
+                       capture_output=True, text=True, env=clew.clean_env(),
+                       timeout=timeout * SCALE)
     return p.returncode, json.loads(p.stdout) if p.stdout else None, p.stderr
 
 
@@ -219,7 +220,7 @@ def test_without_rights():
         os.chmod(binary, 0o755)
         p = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", binary,
                             "doctor", "--json", "--pid", str(leaf.pid)], capture_output=True,
-                           text=True, cwd="/", env=clew.clean_env(), timeout=60)
+                           text=True, cwd="/", env=clew.clean_env(), timeout=60 * SCALE)
         report = json.loads(p.stdout)
         v = of_pid(report, leaf.pid)
         case.proof("another user's process", f"exit {p.returncode}, {v['reason'][:70]!r}",

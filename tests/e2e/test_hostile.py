@@ -8,7 +8,7 @@ import sys
 sys.path[:0] = [os.path.dirname(os.path.abspath(__file__))]
 from harness import apps, case, otlp  # noqa: E402
 from harness.clew import Clew  # noqa: E402
-from harness.proc import Env  # noqa: E402
+from harness.proc import SCALE, Env  # noqa: E402
 
 HOST = b"Host: x\r\n"
 CASES = [
@@ -50,7 +50,7 @@ CASES = [
 
 def fire(port, data, piece=None):
     """Send, read what comes, close. A server may hang up at any time."""
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as s:
+    with socket.create_connection(("127.0.0.1", port), timeout=5 * SCALE) as s:
         s.settimeout(0.15)
         try:
             if piece:
@@ -105,7 +105,7 @@ def test_100mb_header():
         apps.load(env, leaf.port, conc=4, count=100, prefix="/l")
         base = run.peak_kb()
         for head in (b"GET /l/one/77777 HTTP/1.1\r\nX: ", b"GET /"):
-            with socket.create_connection(("127.0.0.1", leaf.port), timeout=60) as s:
+            with socket.create_connection(("127.0.0.1", leaf.port), timeout=60 * SCALE) as s:
                 s.sendall(head)
                 block = b"a" * (1 << 20)
                 for _ in range(100):

@@ -9,7 +9,7 @@ sys.path[:0] = [os.path.dirname(os.path.abspath(__file__)),
                 os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "truth")]
 import check  # noqa: E402
 from harness import apps, case, clew, otlp  # noqa: E402
-from harness.proc import Env  # noqa: E402
+from harness.proc import SCALE, Env  # noqa: E402
 
 
 def facts(spans):
@@ -48,7 +48,7 @@ def test_replay():
             os.chmod(out2, 0o777)
             p = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
                                 clew.CLEW, "replay", rec, "--export", f"file={out2}/x"],
-                               env=clew.clean_env(), capture_output=True, text=True, timeout=60)
+                               env=clew.clean_env(), capture_output=True, text=True, timeout=60 * SCALE)
             n = len(otlp.read(f"{out2}/x")) if p.returncode == 0 else p.stderr[-200:]
             case.proof("replay without root", n, len(spans), n == len(spans))
 

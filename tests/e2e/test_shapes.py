@@ -7,7 +7,7 @@ import sys
 sys.path[:0] = [os.path.dirname(os.path.abspath(__file__))]
 from harness import apps, case, otlp  # noqa: E402
 from harness.clew import Clew  # noqa: E402
-from harness.proc import Env  # noqa: E402
+from harness.proc import SCALE, Env  # noqa: E402
 
 FILE = 10 * 1000 * 1000
 
@@ -16,7 +16,7 @@ class Raw:
     """A client that writes exactly what it is told."""
 
     def __init__(self, port):
-        self.s = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self.s = socket.create_connection(("127.0.0.1", port), timeout=10 * SCALE)
         self.f = self.s.makefile("rb")
 
     def send(self, *pieces):

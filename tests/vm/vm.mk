@@ -63,6 +63,7 @@ VM_E2E_KERNEL ?= 6.1
 VM_LAYERS ?= fentry kprobe
 .PHONY: check-vm-e2e
 check-vm-e2e: all apps $(B)/tests/e2e/otlp/send_spans
+	$(Q)tools/otelcol/build.sh > /dev/null || true # the guest has no network
 	$(Q)for layer in $(VM_LAYERS); do \
 		tests/vm/run.py $(VM_E2E_KERNEL) --mem 4096 --timeout 6000 -- env B=$(B) HOME=$(HOME) \
 			CLEW_E2E_SCALE=8 CLEW_E2E_LAYER=$$layer LOSS_COUNT=5000 \

@@ -10,7 +10,7 @@ import shapes  # noqa: E402
 from harness import case  # noqa: E402
 from harness.apps import Chain, Load, load  # noqa: E402
 from harness.clew import Clew  # noqa: E402
-from harness.proc import Env, wait_for  # noqa: E402
+from harness.proc import SCALE, Env, wait_for  # noqa: E402
 
 # concurrency -> (requests, share of durations that must be within the bar)
 RUNS = {1: (60, 0.95), 2: (120, 0.95), 3: (150, 0.95), 8: (240, 0.95), 64: (320, 0.80)}
@@ -81,7 +81,7 @@ def test_attach_under_load():
     """attach and detach while 16 connections are busy: nothing wrong, all after ready is there"""
     case.need_root()
     env, chain = shared_chain()
-    run = Load(env, chain.front.port, conc=16, shapes=chain.SHAPES, seconds=40)
+    run = Load(env, chain.front.port, conc=16, shapes=chain.SHAPES, seconds=40 * SCALE)
     wait_for("load is under way", lambda: run.so_far() > 20, 20)
     clew = Clew(env, *chain.selectors())
     clew.wait_spans(1, 15)

@@ -9,7 +9,7 @@ import sys
 sys.path[:0] = [os.path.dirname(os.path.abspath(__file__))]
 from harness import apps, case, otlp  # noqa: E402
 from harness.clew import Clew  # noqa: E402
-from harness.proc import BIN, Env, accepts, free_port, wait_for  # noqa: E402
+from harness.proc import BIN, SCALE, Env, accepts, free_port, wait_for  # noqa: E402
 
 
 def server_spans(spans):
@@ -140,7 +140,7 @@ def test_target_ends():
         first = env.started(env.start("leaf", [exe, "-p", port]),
                             lambda: accepts("127.0.0.1", port))
         run = Clew(env, "--exe", exe)
-        load = apps.Load(env, port, conc=8, prefix="/l", seconds=30, rate=500)
+        load = apps.Load(env, port, conc=8, prefix="/l", seconds=30 * SCALE, rate=500)
         run.wait_spans(200)
         first.stop(signal.SIGKILL)
         load.stop()

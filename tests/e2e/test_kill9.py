@@ -7,16 +7,16 @@ import sys
 sys.path[:0] = [os.path.dirname(os.path.abspath(__file__))]
 from harness import apps, case  # noqa: E402
 from harness.clew import Clew, bpf_ids  # noqa: E402
-from harness.proc import Env, wait_for  # noqa: E402
+from harness.proc import SCALE, Env, wait_for  # noqa: E402
 
 
 def test_kill9():
     case.need_root()
     with Env() as env:
         chain = apps.Chain(env)
-        fast = apps.Load(env, chain.front.port, conc=16, shapes=["one", "seq"], seconds=60)
+        fast = apps.Load(env, chain.front.port, conc=16, shapes=["one", "seq"], seconds=60 * SCALE)
         tiny = apps.nginx(env, locations='location /l/ { return 200 "x"; }')
-        full = apps.Load(env, tiny.port, conc=32, prefix="/l", seconds=60)
+        full = apps.Load(env, tiny.port, conc=32, prefix="/l", seconds=60 * SCALE)
         for round_ in range(2):
             before = fast.so_far()
             run = Clew(env, "--export", "file=/dev/null", *chain.selectors(),

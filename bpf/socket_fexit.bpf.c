@@ -108,42 +108,38 @@ int BPF_PROG(clew_fx_unix_connect, struct socket *so, void *addr, int len, int f
 	return 0;
 }
 
-/* The event loop's wait returned. */
-static __always_inline int on_wait(struct pt_regs *regs, bool epoll)
+/* The event loop's wait returned: behind epoll_wait and its kin. Its arguments come as they are;
+ * 5.10 does not let a program look into the registers that the system calls are given. */
+SEC("?fexit/do_epoll_wait")
+int BPF_PROG(clew_fx_epoll, int epfd, void *events, int max)
 {
 	struct clew_proc spare, *p = traced(bpf_get_current_pid_tgid() >> 32, &spare);
 
-	if (p && !(epoll && waits_for_one(p, SYS_ARG1(regs), SYS_ARG3(regs))))
+	if (p && !waits_for_one(p, epfd, max))
 		context_loop_turn(p);
 	return 0;
 }
 
-SEC("?fexit/" SYSCALL_FN "epoll_wait")
-int BPF_PROG(clew_fx_epoll_wait, struct pt_regs *regs)
+static __always_inline int on_poll(struct pt_regs *regs)
 {
-	return on_wait(regs, true);
-}
+	struct clew_proc spare, *p;
 
-SEC("?fexit/" SYSCALL_FN "epoll_pwait")
-int BPF_PROG(clew_fx_epoll_pwait, struct pt_regs *regs)
-{
-	return on_wait(regs, true);
-}
-
-SEC("?fexit/" SYSCALL_FN "epoll_pwait2")
-int BPF_PROG(clew_fx_epoll_pwait2, struct pt_regs *regs)
-{
-	return on_wait(regs, true);
+	if (SYS_ARG2(regs) < 2)
+		return 0;
+	p = traced(bpf_get_current_pid_tgid() >> 32, &spare);
+	if (p)
+		context_loop_turn(p);
+	return 0;
 }
 
 SEC("?fexit/" SYSCALL_FN "poll")
 int BPF_PROG(clew_fx_poll, struct pt_regs *regs)
 {
-	return SYS_ARG2(regs) > 1 ? on_wait(regs, false) : 0;
+	return on_poll(regs);
 }
 
 SEC("?fexit/" SYSCALL_FN "ppoll")
 int BPF_PROG(clew_fx_ppoll, struct pt_regs *regs)
 {
-	return SYS_ARG2(regs) > 1 ? on_wait(regs, false) : 0;
+	return on_poll(regs);
 }

@@ -41,9 +41,10 @@ struct clew_programs {
 static const struct layer {
 	enum clew_capture_layer layer;
 	const char *name, *prefix[2];
-	const char *needs; /* a BTF type that the kernel must have for this variant, or NULL */
+	const char *needs; /* what the kernel's BTF must have for this variant, or NULL */
 } layers[] = {
-	{CLEW_LAYER_FENTRY, "fentry", {"clew_fx_", NULL}, NULL},
+	/* without its turns an event loop would look like a thread that serves one at a time */
+	{CLEW_LAYER_FENTRY, "fentry", {"clew_fx_", NULL}, "do_epoll_wait"},
 	{CLEW_LAYER_KPROBE, "kprobe", {"clew_kp_", "clew_kr_"}, NULL},
 	{CLEW_LAYER_RAWTP, "rawtp", {"clew_rt_", NULL}, "btf_trace_sock_send_length"},
 	{CLEW_LAYER_RAWTP, "rawtp", {"clew_sys_exit", NULL}, NULL},
@@ -303,7 +304,7 @@ int clew_programs__load(const struct clew_config *cfg, struct clew_programs **re
 
 		if (cfg->capture.layer != CLEW_LAYER_AUTO && cfg->capture.layer != layer->layer)
 			continue;
-		if (layer->needs && btf__find_by_name_kind(btf, layer->needs, BTF_KIND_TYPEDEF) < 0)
+		if (layer->needs && btf__find_by_name(btf, layer->needs) < 0)
 			continue;
 		err = load_layer(pr, cfg, btf, layer);
 		if (err) {

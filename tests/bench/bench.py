@@ -124,6 +124,12 @@ def start_node_otel(env):
     return start_node(env, "--require", hook, more=otel_env(env))
 
 
+def start_go_quick(env):
+    behind = apps.leaf(env, delay_ms=0)
+    p = apps.gosvc(env, behind.url, args=["-quick"])
+    return p, [p.pid]
+
+
 def start_redis(env):
     port = proc.free_port()
     p = env.start("redis", ["redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "",
@@ -160,6 +166,7 @@ ROWS = [
     Row("go", "Go net/http, 5-byte answer", start_go, wrk("/x")),
     Row("gocall", "Go net/http + a call out", start_go_calls, wrk("/g/one/1/0", 64)),
     Row("node", "Node http, 5-byte answer", start_node, wrk("/")),
+    Row("gofan", "Go net/http + four calls in goroutines", start_go_quick, wrk("/fan")),
     Row("redis", "Redis GET (a protocol left early)", start_redis, redis_benchmark,
         {"rps": (0.86, "min"), "cpu": (1.12, "max"), "p99": (1.15, "max")}),
     Row("bystander", "nginx that is not traced, beside clew", start_nginx, wrk("/tiny"),

@@ -9,7 +9,11 @@ def start(env, case):
 
 
 ROW = Row("Go libraries", start, [
-    Case(["errgroup", "conc", "concpool"], "errgroup and conc"),
-    Case(["flight", "flightchan", "slots"], "singleflight and semaphore"),
+    Case(["conc"], "conc"),
+    Case(["flight", "slots"], "singleflight and semaphore"),
+    # Who starts them waits first for a place in a channel, as one would who waits for others
+    Case(["errgroup", "concpool"], "errgroup and conc, limited", recall=0.0),
+    # The channel that the request waits for is three pointers away from what its goroutine holds
+    Case(["flightchan"], "singleflight by channel", recall=0.0),
     Case(["batch"], "batches", recall=0.0),  # an item does not say whose it is
 ], tags=["go"], needs=["go"])

@@ -177,6 +177,15 @@ enum sign { SIGN_NONE, SIGN_REQUEST, SIGN_RESPONSE };
  */
 static __always_inline enum sign classify(__u64 w, __u32 n)
 {
+#pragma unroll
+	for (int i = 0; i < 2; i++) { /* an empty line may stand before it (RFC 9112 2.2) */
+		__u8 ch = (__u8)w;
+
+		if (n && (ch == '\r' || ch == '\n')) {
+			w >>= 8;
+			n--;
+		}
+	}
 	if (n >= 5 && (w & 0xffffffffffULL) == 0x2f50545448ULL) /* "HTTP/" */
 		return SIGN_RESPONSE;
 	if (n >= 4 && (w & 0xffffffffULL) == 0x20495250ULL) /* "PRI " */

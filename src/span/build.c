@@ -319,6 +319,8 @@ static void add_client_side(const struct clew_config *cfg, struct clew_span *s,
 	append(s, &url, t->scheme.n ? t->scheme : VIEW("http"));
 	append(s, &url, VIEW("://"));
 	append(s, &url, host.n ? host : name);
+	if (t->path.n && t->path.p[0] != '/') /* "*": not a part of the host */
+		append(s, &url, VIEW("/"));
 	append(s, &url, t->path);
 	if (t->query.n && cfg->telemetry.url_query) {
 		append(s, &url, VIEW("?"));
@@ -433,7 +435,7 @@ static size_t text_room(const struct clew_exchange *ex, const struct clew_placem
 		n += text(ex, ex->user_agent).n + text(ex, ex->forwarded).n +
 		     text(ex, ex->x_forwarded_for).n + text(ex, ex->x_forwarded_proto).n;
 	else
-		n += strlen("http://?") + text(ex, ex->host).n + t->authority.n + 2 * peer.n;
+		n += strlen("http:///?") + text(ex, ex->host).n + t->authority.n + 2 * peer.n;
 	n += text(ex, ex->method).n; /* one that is not known */
 	if (place->tracestate_of)
 		n += text(place->tracestate_of, place->tracestate).n;

@@ -76,6 +76,15 @@ def nginx(version):
     return e.bytes()
 
 
+def haproxy(version):
+    e = Elf(pie=True)
+    e.add(".text", CODE)
+    text = e.add(".rodata", version)
+    tab = e.add(".data", b"\0" * 8)
+    e.symbols(".dynsym", ".dynstr", DYNSYM, [("fdtab", tab), ("haproxy_version", text)])
+    return e.bytes()
+
+
 def tokio():
     e = Elf()
     e.add(".text", CODE)
@@ -191,7 +200,8 @@ def section(name):
 
 
 SEEDS = {
-    "native": native(), "nginx": nginx(b"22.1"), "nginx-digits": nginx(b"1" * 60), "tokio": tokio(), "go-stripped": go(b"go1.22.3"),
+    "native": native(), "nginx": nginx(b"22.1"), "nginx-digits": nginx(b"1" * 60), "haproxy": haproxy(b"2.6.12-1+deb12u4\0"),
+    "haproxy-digits": haproxy(b"9" * 60), "tokio": tokio(), "go-stripped": go(b"go1.22.3"),
     "go-pie": go(b"go1.21.0", pie=True), "go-symbols": go(b"go1.20", stripped=False), "go-118": go(b"go1.18rc1", magic=0xfffffff0),
     "go-old": old_go(), "python": python(), "python-alpha": python(0x030c00a1, False),
     "asyncio-fixed": asyncio(False, False), "asyncio-spec-fixed": asyncio(False, True), "asyncio-pie": asyncio(True, False),

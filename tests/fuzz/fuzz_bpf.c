@@ -152,6 +152,9 @@ static void check_classify(const __u8 *p, size_t n)
 	int is = clew_http1.detect(p, n);
 	enum sign sign;
 
+	/* the kernel side passes over one empty line, the parser over more */
+	if (n > 2 && strchr("\r\n", p[2]) && strchr("\r\n", p[0]))
+		return;
 	memcpy(&w, p, n < 8 ? n : 8);
 	sign = classify(w, n > 0xffffffff ? 0xffffffff : (__u32)n);
 	if (is == 1)

@@ -354,7 +354,7 @@ static void native_iter(char *msg, const struct native_call *call, struct iovec 
 static void native_play(struct native_sock *s, const struct native_call *call)
 {
 	struct iovec iov[CLEW_IOV_MAX + NATIVE_IOV + CLEW_IOV_MAX + 1]; /* garbage around them */
-	const struct clew_proc proc = {.flags = CLEW_PROC_THREADS};
+	struct clew_proc proc = {.flags = CLEW_PROC_THREADS};
 	struct tcp_sock *tcp = native_tcp(s);
 	char msg[NATIVE_ITER510_AT + sizeof(struct msghdr)] = {0};
 

@@ -44,14 +44,15 @@ static void test_classify(void **state)
 		const char *text;
 		enum sign is;
 	} cases[] = {
-		{"GET / HT", SIGN_REQUEST},  {"POST /x ", SIGN_REQUEST},
-		{"OPTIONS ", SIGN_REQUEST},  {"M-SEARCH", SIGN_REQUEST},
-		{"G", SIGN_REQUEST},	     {"GE", SIGN_REQUEST},
-		{"ACL / HT", SIGN_REQUEST},  {"HTTP/1.1", SIGN_RESPONSE},
-		{"HTTP/", SIGN_RESPONSE},    {"PRI * HT", SIGN_NONE},
-		{"\x16\x03\x01", SIGN_NONE}, {"get / ht", SIGN_NONE},
-		{"GE T / H", SIGN_NONE},     {"-ET / HT", SIGN_NONE},
-		{"{\"a\":1}", SIGN_NONE},    {"", SIGN_NONE},
+		{"GET / HT", SIGN_REQUEST},   {"POST /x ", SIGN_REQUEST},
+		{"OPTIONS ", SIGN_REQUEST},   {"M-SEARCH", SIGN_REQUEST},
+		{"G", SIGN_REQUEST},	      {"GE", SIGN_REQUEST},
+		{"ACL / HT", SIGN_REQUEST},   {"HTTP/1.1", SIGN_RESPONSE},
+		{"HTTP/", SIGN_RESPONSE},     {"PRI * HT", SIGN_NONE},
+		{"\x16\x03\x01", SIGN_NONE},  {"get / ht", SIGN_NONE},
+		{"GE T / H", SIGN_NONE},      {"-ET / HT", SIGN_NONE},
+		{"{\"a\":1}", SIGN_NONE},     {"\r\nGET / ", SIGN_REQUEST},
+		{"\nHTTP/1.", SIGN_RESPONSE}, {"", SIGN_NONE},
 	};
 
 	(void)state;

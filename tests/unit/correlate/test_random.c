@@ -66,7 +66,7 @@ static struct who runs(struct world *w, int kind, uint64_t ctx, uint64_t ref, ui
 		who.kind = CLEW_CTX_GO;
 		break;
 	case NGINX:
-		who.kind = CLEW_CTX_NGINX;
+		who.kind = w->haproxy ? CLEW_CTX_HAPROXY : CLEW_CTX_NGINX;
 		break;
 	case THREADS:
 		who.kind = CLEW_CTX_THREAD;
@@ -454,6 +454,7 @@ static void make_world(struct world *w, uint64_t seed, int requests)
 	int k, n, busy = 1;
 
 	memset(w, 0, sizeof(*w));
+	w->haproxy = seed & 1;
 	sim_init(&w->sim);
 	w->ops = calloc(OPS, sizeof(*w->ops));
 	w->rnd = seed * 0x9e3779b97f4a7c15ULL + 1;
@@ -462,7 +463,7 @@ static void make_world(struct world *w, uint64_t seed, int requests)
 		w->free_ctx[w->nr_free++] = 0x100000 + 64 * (uint64_t)k;
 	for (k = 0; k < KINDS; k++) {
 		sim_runtime(&w->sim, pid_of(k),
-			    k == NGINX	   ? CLEW_RT_NGINX
+			    k == NGINX	   ? (w->haproxy ? CLEW_RT_HAPROXY : CLEW_RT_NGINX)
 			    : k == GO	   ? CLEW_RT_GO
 			    : k == THREADS ? CLEW_RT_UNKNOWN
 			    : k == JAVA	   ? CLEW_RT_JAVA

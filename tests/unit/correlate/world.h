@@ -50,6 +50,7 @@ struct world {
 	uint64_t rnd, ts;
 	struct op *ops;
 	int nr, links, requests;
+	bool haproxy; /* is the proxy, not nginx */
 	struct link link[LINKS];
 	struct handler h[HANDLERS];
 	uint64_t free_ctx[CTXS];

@@ -305,6 +305,37 @@ static void nginx(void **state)
 	end(pid);
 }
 
+static void haproxy(void **state)
+{
+	char conf[128];
+	char *const argv[] = {"/usr/sbin/haproxy", "-db", "-f", conf, NULL};
+	struct clew_runtime rt;
+	pid_t pid;
+	FILE *f;
+
+	(void)state;
+	if (access(argv[0], X_OK))
+		skip();
+	snprintf(conf, sizeof(conf), "%s/haproxy.conf", dir);
+	f = fopen(conf, "w");
+	assert_non_null(f);
+	fprintf(f,
+		"defaults\n mode http\n timeout connect 1s\n timeout client 1s\n timeout server "
+		"1s\n"
+		"frontend f\n bind 127.0.0.1:%u\n",
+		free_port());
+	fclose(f);
+	pid = spawn(argv, 0);
+	wait_exec(pid, "haproxy");
+	discover(pid, &rt);
+	assert_int_equal(rt.kind, CLEW_RT_HAPROXY);
+	assert_true(rt.version[0] >= '2' && rt.version[0] <= '9' && strchr(rt.version, '.'));
+	assert_string_equal(rt.why, "");
+	assert_true(rt.entry.ha_fdtab && rt.entry.ha_h1s);
+	assert_int_equal(rt.nr_sites, 0);
+	end(pid);
+}
+
 static void node(void **state)
 {
 	char *const argv[] = {"node", "-e", "console.log(1);setTimeout(()=>{},60000)", NULL};
@@ -390,10 +421,15 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(native),	cmocka_unit_test(python),
-		cmocka_unit_test(python_later), cmocka_unit_test(go_programs),
-		cmocka_unit_test(nginx),	cmocka_unit_test(node),
-		cmocka_unit_test(cache),	cmocka_unit_test(deleted_program),
+		cmocka_unit_test(native),
+		cmocka_unit_test(python),
+		cmocka_unit_test(python_later),
+		cmocka_unit_test(go_programs),
+		cmocka_unit_test(nginx),
+		cmocka_unit_test(haproxy),
+		cmocka_unit_test(node),
+		cmocka_unit_test(cache),
+		cmocka_unit_test(deleted_program),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -160,6 +160,10 @@ static void test_client(void **state)
 	assert_attr(s, "url.full", "http://h.example:445/p");
 	assert_attr(s, "server.address", "h.example");
 	clew_span__put(s);
+	f->ex.target = put(f, "*@x"); /* nor that a host */
+	s = build(f);
+	assert_attr(s, "url.full", "http://h.example:445/*@x");
+	clew_span__put(s);
 	f->ex.is_server = 1;
 	f->ex.target = put(f, "httpx?password=a://b"); /* that is no scheme */
 	s = build(f);

@@ -24,6 +24,11 @@ def served(env, run, port, count=40, prefix="/l", per_conn=4):
     return len(server_spans(run.spans())) - before
 
 
+def looked_at(run, p):
+    """A process that started after clew (run with -v) is traced from when clew has looked at it."""
+    wait_for(f"clew has looked at pid {p.pid}", lambda: f"pid {p.pid}: " in run.stderr(), 10)
+
+
 def gone(pid):
     """True when the process has ended (a zombie has)."""
     try:
@@ -103,11 +108,12 @@ def test_exe_later():
     with Env() as env:
         exe = env.path("leaf-by-glob")
         shutil.copy(os.path.join(BIN, "leaf"), exe)
-        run = Clew(env, "--exe", env.path("leaf-by-*"))
+        run = Clew(env, "--exe", env.path("leaf-by-*"), "-v")
         port = free_port()
         leaf = env.start("leaf-by-glob", [exe, "-p", port, "-d", 2])
         other = apps.leaf(env)
         env.started(leaf, lambda: accepts("127.0.0.1", port))
+        looked_at(run, leaf)
         apps.load(env, other.port, count=40, conc=4, prefix="/l")
         got = served(env, run, port)
         spans, _ = run.stop()
@@ -139,13 +145,14 @@ def test_target_ends():
         port = free_port()
         first = env.started(env.start("leaf", [exe, "-p", port]),
                             lambda: accepts("127.0.0.1", port))
-        run = Clew(env, "--exe", exe)
+        run = Clew(env, "--exe", exe, "-v")
         load = apps.Load(env, port, conc=8, prefix="/l", seconds=30 * SCALE, rate=500)
         run.wait_spans(200)
         first.stop(signal.SIGKILL)
         load.stop()
         second = env.started(env.start("leaf", [exe, "-p", port]),
                              lambda: accepts("127.0.0.1", port))
+        looked_at(run, second)
         apps.load(env, port, count=40, conc=4, prefix="/l", per_conn=4)
         spans, ledger = run.stop()
         pids = {s.pid for s in spans}

@@ -67,7 +67,7 @@ static void check_segment(struct world *w, const struct native_call *call, const
 	__u32 budget;
 
 	MUST(seg->h.size == sizeof(*seg) + seg->cap && seg->h.version == CLEW_EVENT_VERSION);
-	MUST(seg->h.pid == NATIVE_TGID && seg->h.tid == NATIVE_TID && !seg->pad[0]);
+	MUST(seg->h.pid == NATIVE_TGID && seg->h.tid == NATIVE_TID && seg->watch != CLEW_UNWATCHED);
 	MUST(seg->dir == call->dir && seg->len == call->len && seg->cap <= seg->len);
 	MUST(seg->seq == w->pos[call->dir]);
 	MUST(seg->tail_len <= CLEW_TAIL_MAX && seg->tail_len <= seg->len);

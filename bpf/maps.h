@@ -91,6 +91,23 @@ struct clew_map_go_calls {
 	__type(value, struct clew_go_call);
 };
 
+/*
+ * Node: the async functions that wait, by the address of their generator, and their numbers. The
+ * collector moves generators: then a process's entries go from one map to the other.
+ */
+struct clew_node_key {
+	__u64 gen;
+	__u32 tgid;
+	__u32 pad;
+};
+
+struct clew_map_node_insts {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct clew_node_key);
+	__type(value, __u64);
+};
+
 struct clew_map_watch_ports {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 256);
@@ -115,6 +132,8 @@ extern struct clew_map_hits hits SEC(".maps");
 extern struct clew_map_py_calls py_calls SEC(".maps");
 extern struct clew_map_go_born go_born SEC(".maps");
 extern struct clew_map_go_calls go_calls SEC(".maps");
+extern struct clew_map_node_insts node_even SEC(".maps");
+extern struct clew_map_node_insts node_odd SEC(".maps");
 extern struct clew_map_watch_ports watch_ports SEC(".maps");
 extern struct clew_map_stats stats SEC(".maps");
 

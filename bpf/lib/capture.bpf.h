@@ -21,6 +21,7 @@
 #include "context.bpf.h"
 #include "haproxy.bpf.h"
 #include "python.bpf.h"
+#include "node.bpf.h"
 
 #define CLEW_IOV_MAX	8   /* buffers that are walked to find a call's end */
 #define CLEW_SMALL	512 /* a call of at most so many bytes is copied whole */
@@ -399,6 +400,8 @@ static __always_inline int capture(struct clew_proc *p, struct work *w)
 		return 0;
 	}
 	if (c->class == CLEW_CLASS_IGNORED) {
+		if (p->runtime == CLEW_RT_NODE && io->dir == CLEW_RECV)
+			node_read_other();
 		note_other(p, c);
 		return 0;
 	}
@@ -422,6 +425,8 @@ static __always_inline int capture(struct clew_proc *p, struct work *w)
 	}
 	if (p->runtime == CLEW_RT_PYTHON && flip && c->role == CLEW_ROLE_CLIENT)
 		py_call(p, c->id, io->dir, cut->who.ctx, cut->who.ref, cut->who.turn);
+	if (cut->who.kind == CLEW_CTX_NODE)
+		node_context(&cut->who, c, cut->id, io->dir);
 #if CLEW_SEES_URING
 	context_uring(&cut->who);
 #endif

@@ -242,6 +242,8 @@ static __always_inline void context_read(const struct clew_proc *p, struct conte
 		c->kind = CLEW_CTX_NGINX;
 	} else if (p->runtime == CLEW_RT_HAPROXY) {
 		c->kind = CLEW_CTX_HAPROXY;
+	} else if (p->runtime == CLEW_RT_NODE) {
+		c->kind = p->node_ids ? CLEW_CTX_NODE : CLEW_CTX_NONE;
 	} else if (p->runtime == CLEW_RT_OTHER) {
 		c->kind = CLEW_CTX_NONE;
 	}

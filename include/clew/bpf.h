@@ -90,6 +90,14 @@ struct clew_proc {
 			__u16 ha_pad[3];
 			__u64 ha_fdtab; /* where the pointer `fdtab` is; 0: unknown */
 		};
+		struct {
+			__u16 node_realm;  /* AsyncWrap -> its realm; 0: ids are not known */
+			__u16 node_env;	   /* realm -> Environment */
+			__u16 node_ids;	   /* Environment -> {executing, trigger, last id} */
+			__u16 node_id;	   /* AsyncWrap's own id */
+			__u8 node_flip;	   /* which map holds the process's async functions */
+			__u8 node_misfits; /* reads that made no sense */
+		};
 	};
 };
 
@@ -136,10 +144,25 @@ struct clew_proc_slot {
 struct clew_thread {
 	__u32 turn; /* returns from the event loop's wait */
 	__u32 loop; /* CLEW_SEG_LOOP: was seen waiting in an event loop; else 0 */
-	/* Python: a Task whose constructor is running; its context is read at the next hook */
-	__u64 task, task_parent, task_type;
-	__u32 task_turn, pad;
-	__u64 tstate; /* Python: the thread's PyThreadState, the same for its life */
+	union { /* by runtime */
+		struct {
+			/* a Task whose constructor is running; its context is read at the next hook
+			 */
+			__u64 task, task_parent, task_type;
+			__u32 task_turn, pad;
+			__u64 tstate; /* the thread's PyThreadState, the same for its life */
+		};
+		struct {
+			__u64 node_at;	  /* address of the thread's current ids */
+			__u64 node_read;  /* id of the server connection that was read last, or 0 */
+			__u64 node_drain; /* runs of the microtask queue */
+			/* the async function that runs: address of its generator, its number */
+			__u64 node_gen, node_inst;
+			__u64 node_mark;  /* the last id given when it went on */
+			__u64 node_queue; /* V8's microtask queue */
+			__u64 node_task;  /* how far that was when it went on */
+		};
+	};
 };
 
 /* Value of map `py_calls`, key: connection id. */

@@ -60,7 +60,8 @@ enum clew_ctx_kind {
 	CLEW_CTX_GO = 2,     /* ctx = goroutine id */
 	CLEW_CTX_PYTHON = 3, /* ctx = PyContext, 0: none yet; ref = its live Task or 0 */
 	CLEW_CTX_NGINX = 4,  /* ref = conn_id of the downstream connection, or 0 */
-	CLEW_CTX_NODE = 5,
+	CLEW_CTX_NODE = 5,   /* sent: ctx, ref as in a Node edge; received: ctx = runs of the
+			      * microtask queue so far, ref = the last id given */
 	CLEW_CTX_JAVA =
 		6, /* ctx = Thread.getId(); ref = CLEW_JAVA_VIRTUAL, or a pool's job, or 0 */
 	CLEW_CTX_TOKIO = 7,
@@ -184,7 +185,25 @@ enum clew_edge_kind {
 	CLEW_EDGE_PY_PUT = CLEW_EDGE_OF(CLEW_CTX_PYTHON, 4),
 	/* Python: this thread took ref out of a queue */
 	CLEW_EDGE_PY_GET = CLEW_EDGE_OF(CLEW_CTX_PYTHON, 5),
+	/*
+	 * Node: async ids are the bits of a double (as the runtime keeps them; positive ones order
+	 * like integers). ctx = the executing id; ref = its trigger's, or where ctx is 0 the async
+	 * function instance that runs, or 0. Instances are numbered by the time of their birth.
+	 */
+	/* the HTTP parser child was entered for conn_id, on which the thread has just read */
+	CLEW_EDGE_NODE_PARSER = CLEW_EDGE_OF(CLEW_CTX_NODE, 1),
+	/* a native resource gets the id behind child; or a connection, conn_id, gets a new one,
+	 * because it is given to its next user, after child runs of the microtask queue; flags */
+	CLEW_EDGE_NODE_ID = CLEW_EDGE_OF(CLEW_CTX_NODE, 2),
+	/* an async function, child, awaits for the first time */
+	CLEW_EDGE_NODE_BORN = CLEW_EDGE_OF(CLEW_CTX_NODE, 3),
+	/* child (0: an unknown one) goes on, in the thread's ref-th run of the microtask queue */
+	CLEW_EDGE_NODE_RESUME = CLEW_EDGE_OF(CLEW_CTX_NODE, 4),
+	/* child awaits again, or is over; ids behind ctx, up to ref, were given meanwhile */
+	CLEW_EDGE_NODE_IDS = CLEW_EDGE_OF(CLEW_CTX_NODE, 5),
 };
+
+enum clew_edge_flags { CLEW_EDGE_AGAIN = 1 << 0 /* Node: the resource had an id before */ };
 
 struct clew_edge {
 	struct clew_event h;
@@ -194,9 +213,12 @@ struct clew_edge {
 	__u64 ref;
 	__u16 kind; /* enum clew_edge_kind */
 	__u16 chain_len;
-	__u8 pad[4];
+	__u8 flags; /* enum clew_edge_flags */
+	__u8 pad[3];
 	__u64 chain[CLEW_CHAIN_MAX]; /* the record may end behind the chain_len that are used */
 };
+
+#define CLEW_EDGE_BARE 64
 
 struct clew_clock {
 	struct clew_event h; /* h.ts = CLOCK_MONOTONIC */
@@ -227,6 +249,8 @@ enum clew_probe_set {
 	CLEW_SET_PY_TASK,  /* Task.__init__ */
 	CLEW_SET_PY_QUEUE, /* SimpleQueue: the work items of thread pools */
 	CLEW_SET_PY_COPY,  /* PyContext_CopyCurrent */
+	CLEW_SET_NODE_IDS, /* async ids: callback scopes of HTTP parsers, ids of native resources */
+	CLEW_SET_NODE_ASYNC, /* async functions, the microtask queue, the garbage collector */
 	CLEW_SET_MAX,
 };
 #define CLEW_SET_ROOM 32 /* no more than these */
@@ -286,6 +310,6 @@ _Static_assert(CLEW_STAT_MAX <= 16, "ABI");
 _Static_assert(CLEW_SET_MAX <= CLEW_SET_ROOM, "ABI");
 _Static_assert(__builtin_offsetof(struct clew_segment, data) == 72, "ABI");
 _Static_assert(__builtin_offsetof(struct clew_segment, tail) == 64, "ABI");
-_Static_assert(__builtin_offsetof(struct clew_edge, chain) == 64, "ABI");
+_Static_assert(__builtin_offsetof(struct clew_edge, chain) == CLEW_EDGE_BARE, "ABI");
 
 #endif

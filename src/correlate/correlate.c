@@ -23,6 +23,8 @@
 #define LOCALS_MAX  4096
 #define GO_MAX	    16384
 #define PY_MAX	    32768
+#define JS_IDS_MAX  16384
+#define JS_FNS_MAX  16384
 #define HEADERS_MAX 16384
 #define NODES_MIN   64
 #define CONNS_MIN   1024
@@ -96,6 +98,9 @@ void co_thread__put(struct clew_correlate *co, struct co_thread *t)
 	co_node__put(co, t->open);
 	co_node__put(co, t->window);
 	co_thread__job_over(co, t);
+	co_node__put(co, t->js_x);
+	co_node__put(co, t->js_call);
+	co_js_spans__free(co, t->js_spans);
 	free(t);
 }
 
@@ -366,6 +371,7 @@ static void renew(struct clew_correlate *co, uint32_t pid)
 	proc->copy_first = proc->copy_last = 0;
 	proc->start_time = proc->watched_ts = 0;
 	proc->probes = proc->given_up = 0;
+	proc->js_mixed_ts = 0;
 }
 
 static void on_proc_info(struct clew_correlate *co, const struct clew_proc_info *info)
@@ -628,7 +634,7 @@ struct table {
 	size_t bytes; /* of a value */
 };
 
-enum { TABLES = 13 };
+enum { TABLES = 15 };
 
 /* In the order in which they can be torn down: who refers to others comes first. */
 static void tables(struct clew_correlate *co, struct table t[TABLES])
@@ -652,6 +658,8 @@ static void tables(struct clew_correlate *co, struct table t[TABLES])
 	t[10] = (struct table){&co->locals, LOCALS_MAX, NULL, 0};
 	t[12] = (struct table){&co->py_items, PY_MAX, co_py_item__drop, co_py_item_bytes};
 	t[11] = (struct table){&co->headers, HEADERS_MAX, NULL, 0};
+	t[13] = (struct table){&co->js_ids, JS_IDS_MAX, co_js_id__drop, co_js_id_bytes};
+	t[14] = (struct table){&co->js_fns, JS_FNS_MAX, co_js_fn__drop, co_js_fn_bytes};
 }
 
 struct clew_correlate *clew_correlate__new(const struct clew_config *cfg,

@@ -49,6 +49,16 @@ struct co_go_call;
 struct co_py_ctx;
 struct co_thread;
 struct co_conn;
+struct co_js_fn;
+struct co_js_spans;
+
+/* Node: in whose name something runs, as far as is known. */
+struct co_js_who {
+	struct co_node *x;   /* the request, or NULL */
+	struct co_js_fn *fn; /* the async function that runs, or NULL */
+	struct co_node *via; /* the client exchange whose completion led here, or NULL */
+	bool own;	     /* x was read, and nothing since, in this very turn */
+};
 
 struct co_node {
 	struct clew_exchange *ex; /* borrowed; NULL once released or dropped */
@@ -73,7 +83,9 @@ struct co_node {
 	bool joined : 1;			 /* client: its server end was found */
 	bool joinable : 1;			 /* it is in a join table */
 	bool served : 1;			 /* Go: ServeHTTP was entered for it */
-	bool gap : 1; /* events were lost inside it: what hangs on it is not sure */
+	bool gap : 1;	   /* events were lost inside it: what hangs on it is not sure */
+	bool js_mixed : 1; /* Node: its async functions run together with another request's */
+	uint8_t js_given;  /* Node: requests of it that http was given and did not write yet */
 
 	uint64_t req_ts;
 	uint64_t started; /* co->now at its request */
@@ -156,6 +168,11 @@ struct co_conn {
 	uint32_t pend_pos, sent_to;
 	uint8_t has_pend, pend_link, pend_conflict, pend_known, has_pend_pos, has_sent;
 	struct co_go_call *call; /* reference: of a goroutine that a request started, or NULL */
+	/* Node. Serves: the async id of its HTTP parser, and the last id before its newest read */
+	uint64_t js_parser, js_counter;
+	struct co_js_who js_pend; /* references: whose the next request is */
+	struct co_node *js_call;  /* reference: the newest client exchange */
+	uint8_t js_fresh, js_has_pend, js_used;
 } __attribute__((aligned(64)));
 
 /* One thread. `multi`: it holds several requests at once, or leaves answering to others. */
@@ -176,6 +193,13 @@ struct co_thread {
 	uint8_t job_set;
 	struct co_node *job_x;
 	struct co_py_ctx *job_by;
+	/* Node: the latest read, the run of microtasks that followed, and whose functions ran then
+	 */
+	uint64_t js_read, js_drain, js_now;
+	uint64_t js_id, js_exec; /* the newest id of an answer's parser, and what ran then */
+	uint32_t js_turn, js_serial;
+	struct co_js_spans *js_spans;	/* owned, or NULL: ids given while functions ran */
+	struct co_node *js_x, *js_call; /* references; the exchange whose answer was read */
 };
 
 struct co_proc {
@@ -190,6 +214,7 @@ struct co_proc {
 	uint8_t runtime;		/* enum clew_runtime_kind */
 	uint8_t owner_off; /* Python: handlers work on after their answer; owners prove nothing */
 	uint16_t unasked;  /* requests that came in since it made one of others */
+	uint64_t js_mixed_ts; /* Node: functions of two requests ran together, ns */
 };
 
 enum co_claim_kind {
@@ -238,7 +263,7 @@ struct clew_correlate {
 	} reading;
 
 	struct co_map procs, threads, conns, tuples, unix_ends, locals, clients, servers, headers;
-	struct co_map go_cur, go_ctx, py_ctx, py_items;
+	struct co_map go_cur, go_ctx, py_ctx, py_items, js_ids, js_fns;
 };
 
 /* ---- lists ---- */
@@ -421,7 +446,7 @@ struct co_rule {
 };
 
 extern const struct co_rule co_rule_thread, co_rule_go, co_rule_python, co_rule_nginx, co_rule_java,
-	co_rule_haproxy;
+	co_rule_haproxy, co_rule_node;
 
 /* By enum clew_ctx_kind; never NULL. */
 const struct co_rule *co_rule(uint8_t ctx_kind);
@@ -451,16 +476,21 @@ void co_go_rule__free_ctx(void *co, void *val);
 /* Any read ends what a thread of Python was at: also one whose context is not known. */
 void co_py_rule__segment(struct clew_correlate *co, const struct clew_segment *seg);
 void co_py_ctx__drop(void *co, void *val);
+void co_js_id__drop(void *co, void *val);
+void co_js_fn__drop(void *co, void *val);
+void co_js_spans__free(struct clew_correlate *co, struct co_js_spans *spans); /* NULL is fine */
 void co_py__put(struct clew_correlate *co, struct co_py_ctx *py); /* NULL is fine */
 void co_py_item__drop(void *co, void *val);
 
 /* Evidence, as it is exported in `clew.evidence` and compared by address. */
 /* What a value of these tables takes. */
-extern const size_t co_go_cur_bytes, co_go_ctx_bytes, co_py_ctx_bytes, co_py_item_bytes;
+extern const size_t co_go_cur_bytes, co_go_ctx_bytes, co_py_ctx_bytes, co_py_item_bytes,
+	co_js_id_bytes, co_js_fn_bytes;
 
 extern const char co_ev_traceparent[], co_ev_forwarded[], co_ev_worn[], co_ev_socket_pair[],
 	co_ev_pair_order[], co_ev_thread[], co_ev_context[], co_ev_goroutine[], co_ev_task[],
 	co_ev_copy[], co_ev_owner[], co_ev_responder[], co_ev_join[], co_ev_item[], co_ev_nginx[],
-	co_ev_java[], co_ev_virtual[], co_ev_haproxy[];
+	co_ev_java[], co_ev_virtual[], co_ev_haproxy[], co_ev_scope[],
+	co_ev_function[], co_ev_resumed[], co_ev_callback[];
 
 #endif

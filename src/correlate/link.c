@@ -40,6 +40,10 @@ const char co_ev_nginx[] = "nginx-request";
 const char co_ev_java[] = "java-thread";
 const char co_ev_virtual[] = "virtual-thread";
 const char co_ev_haproxy[] = "haproxy-session";
+const char co_ev_scope[] = "callback-scope";
+const char co_ev_function[] = "async-function";
+const char co_ev_resumed[] = "resumed";
+const char co_ev_callback[] = "callback";
 
 static void adopt(struct co_node *node, const struct co_header *h)
 {

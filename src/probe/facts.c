@@ -52,7 +52,8 @@ void clew_runtime_cache__stats(const struct clew_runtime_cache *cache, uint64_t 
 }
 
 static const struct clew_program programs[] = {
-	{"node", false, CLEW_RT_OTHER, "node", "contexts of Node are not followed yet"},
+	{"node", false, CLEW_RT_OTHER, "node",
+	 "the functions of Node are not found in the program"},
 	{"bun", true, CLEW_RT_OTHER, "bun", "contexts of Bun are not followed"},
 	{"deno", true, CLEW_RT_OTHER, "deno", "contexts of Deno are not followed"},
 	{"dotnet", true, CLEW_RT_OTHER, "dotnet", "contexts of .NET are not followed"},
@@ -212,12 +213,36 @@ static int python_facts(const struct clew_elf *elf, const char *basename, struct
 	return 0;
 }
 
+static int node_facts(const struct clew_elf *elf, struct clew_facts *f)
+{
+	const struct clew_node_facts *node = &f->node;
+	int err = clew_node__inspect(elf, &f->node);
+
+	if (err)
+		return err;
+	f->kind = CLEW_FACTS_NODE;
+	if (!node->has_ids)
+		return 0;
+	add_site(elf, f, CLEW_SITE_NODE_PARSER, node->parser);
+	add_site(elf, f, CLEW_SITE_NODE_ID, node->id);
+	if (!node->has_async)
+		return 0;
+	add_site(elf, f, CLEW_SITE_NODE_DRAIN, node->drain);
+	for (int i = 0; i < 3; i++)
+		add_site(elf, f, CLEW_SITE_NODE_AWAIT, node->await[i]);
+	for (int i = 0; i < 2; i++) {
+		add_site(elf, f, CLEW_SITE_NODE_RESUME, node->resume[i]);
+		add_site(elf, f, CLEW_SITE_NODE_MOVED, node->moved[i]);
+	}
+	return 0;
+}
+
 static int exe_facts(const struct clew_elf *elf, const char *basename, struct clew_facts *f)
 {
 	static const char *const names[] = {"ngx_writev_chain", "_PyRuntime", "fdtab",
-					    "haproxy_version"};
+					    "haproxy_version", "_ZN4node5StartEiPPc"};
 	const struct clew_program *prog = clew_facts__program(basename);
-	struct clew_elf_sym sym[4];
+	struct clew_elf_sym sym[5];
 	int err = clew_go__inspect(elf, &f->go);
 
 	if (err != -ENOENT) {
@@ -230,11 +255,13 @@ static int exe_facts(const struct clew_elf *elf, const char *basename, struct cl
 		add_site(elf, f, CLEW_SITE_GO_SPAWN, f->go.spawn);
 		return err;
 	}
-	if (prog && strcmp(prog->name, "haproxy")) /* large, and nothing more to learn */
+	if (prog && strcmp(prog->name, "haproxy") && strcmp(prog->name, "node")) /* large, and nothing more to learn */
 		return 0;
-	err = clew_elf__syms(elf, names, 4, sym);
+	err = clew_elf__syms(elf, names, 5, sym);
 	if (err < 0)
 		return err;
+	if (sym[4].addr)
+		return node_facts(elf, f);
 	if (is_nginx(elf, sym, f) || is_haproxy(elf, &sym[2], &sym[3], f))
 		return 0;
 	if (sym[1].addr)
@@ -267,6 +294,9 @@ static void parse(int fd, enum clew_file_role role, const char *basename, struct
 			break;
 		case CLEW_FILE_QUEUE:
 			f->err = queue_facts(elf, f);
+			break;
+		case CLEW_FILE_NODE:
+			f->err = node_facts(elf, f);
 			break;
 		case CLEW_FILE_LIBC:
 			f->err = clew_python__specific(elf, &f->specific_off);

@@ -8,6 +8,7 @@
 
 #include "probe/go_runtime.h"
 #include "probe/java_runtime.h"
+#include "probe/node_runtime.h"
 #include "probe/python_runtime.h"
 #include "probe/runtime.h"
 
@@ -17,7 +18,8 @@ enum clew_file_role {
 	CLEW_FILE_ASYNCIO,
 	CLEW_FILE_QUEUE,
 	CLEW_FILE_LIBC,
-	CLEW_FILE_JVM
+	CLEW_FILE_JVM,
+	CLEW_FILE_NODE,
 };
 
 enum clew_facts_kind {
@@ -26,6 +28,7 @@ enum clew_facts_kind {
 	CLEW_FACTS_PYTHON, /* the interpreter is in this file */
 	CLEW_FACTS_NGINX,
 	CLEW_FACTS_HAPROXY,
+	CLEW_FACTS_NODE,  /* the runtime is in this file */
 	CLEW_FACTS_OTHER, /* by `name` */
 };
 
@@ -47,6 +50,7 @@ struct clew_facts {
 	struct clew_go_facts go;
 	struct clew_python_facts python;
 	struct clew_java_facts java;
+	struct clew_node_facts node;
 	uint32_t specific_off;
 	uint64_t fdtab; /* HAProxy: address of the variable, as linked */
 };

@@ -95,6 +95,26 @@ static size_t go_check(const uint8_t *p, size_t n)
 	return at + len;
 }
 
+/*
+ * V8's builtins without a frame: loads into registers that hold no operand, then a test of an
+ * operand's tag and its jump, which every call reaches.
+ */
+static size_t builtin_check(const uint8_t *p, size_t n)
+{
+	static const struct pattern loads[] = {
+		{{0x4c, 0x8b, 0x46}, 3, 1}, /* mov disp8(%rsi),%r8 */
+		{{0x4c, 0x8b, 0x48}, 3, 1}, /* mov disp8(%rax),%r9 */
+		{{0x4d, 0x8b, 0x40}, 3, 1}, /* mov disp8(%r8),%r8 */
+	};
+	static const struct pattern tag[] = {{{0xf6, 0xc3, 0x01}, 3, 0}}; /* test $1,%bl */
+	size_t at = 0, len;
+
+	while ((len = match(loads, 3, p + at, n - at)))
+		at += len;
+	len = at ? match(tag, 1, p + at, n - at) : 0;
+	return len && is_jcc(p + at + len, n - at - len, &(size_t){0}) ? at + len : 0;
+}
+
 size_t clew_insn__skip(const uint8_t *p, size_t n)
 {
 	static const struct pattern endbr64[] = {{{0xf3, 0x0f, 0x1e, 0xfa}, 4, 0}};
@@ -102,7 +122,7 @@ size_t clew_insn__skip(const uint8_t *p, size_t n)
 
 	check = go_check(p + at, n - at);
 	if (!check)
-		return at;
+		return at + builtin_check(p + at, n - at);
 	at += check;
 	if (is_jcc(p + at, n - at, &len) &&
 	    clew_insn__class(p + at + len, n - at - len) == CLEW_INSN_PUSH)

@@ -48,5 +48,6 @@ bool clew_nginx__look(struct clew_look *l);
 bool clew_haproxy__look(struct clew_look *l);
 bool clew_python__look(struct clew_look *l);
 bool clew_java__look(struct clew_look *l);
+bool clew_node__look(struct clew_look *l);
 
 #endif

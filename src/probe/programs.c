@@ -132,6 +132,8 @@ static void choose(struct clew_programs *pr, const struct btf *btf, const struct
 {
 	struct bpf_program *prog;
 
+	bool walks = enum_has(btf, "bpf_func_id", "BPF_FUNC_for_each_map_elem"); /* 5.13 */
+
 	bpf_object__for_each_program(prog, pr->skel->obj)
 	{
 		const char *name = bpf_program__name(prog);
@@ -143,7 +145,7 @@ static void choose(struct clew_programs *pr, const struct btf *btf, const struct
 		if (on && layer->layer != CLEW_LAYER_RAWTP)
 			on = kernel_has(btf, hooked(prog));
 		else
-			on = true;
+			on = walks || strcmp(name, "clew_node_moved") != 0;
 		bpf_program__set_autoload(prog, on);
 		continue;
 	next:

@@ -21,6 +21,18 @@ static const struct clew_site_info sites[CLEW_SITE_MAX] = {
 	[CLEW_SITE_PY_PUT] = {"SimpleQueue.put", "clew_py_put", CLEW_SET_PY_QUEUE, false},
 	[CLEW_SITE_PY_GET] = {"SimpleQueue.get", "clew_py_get", CLEW_SET_PY_QUEUE, true},
 	[CLEW_SITE_PY_COPY] = {"PyContext_CopyCurrent", "clew_py_copy", CLEW_SET_PY_COPY, true},
+	[CLEW_SITE_NODE_PARSER] = {"node::InternalCallbackScope", "clew_node_parser",
+				   CLEW_SET_NODE_IDS, false},
+	[CLEW_SITE_NODE_ID] = {"node::AsyncWrap::AsyncReset", "clew_node_id", CLEW_SET_NODE_IDS,
+			       false},
+	[CLEW_SITE_NODE_DRAIN] = {"v8::RunMicrotasks", "clew_node_drain", CLEW_SET_NODE_ASYNC,
+				  false},
+	[CLEW_SITE_NODE_AWAIT] = {"v8::AsyncFunctionAwait", "clew_node_await", CLEW_SET_NODE_ASYNC,
+				  false},
+	[CLEW_SITE_NODE_RESUME] = {"v8::AsyncFunctionAwaitResolveClosure", "clew_node_resume",
+				   CLEW_SET_NODE_ASYNC, false},
+	[CLEW_SITE_NODE_MOVED] = {"v8::UpdatePointersAfterEvacuation", "clew_node_moved",
+				  CLEW_SET_NODE_ASYNC, false},
 };
 
 static const struct clew_set_info sets[CLEW_SET_MAX + 1] = {
@@ -33,6 +45,9 @@ static const struct clew_set_info sets[CLEW_SET_MAX + 1] = {
 			       "when it has several threads, or one without a request calls out"},
 	[CLEW_SET_PY_COPY] = {"python-copy", CLEW_RT_PYTHON, true,
 			      "when a thread calls out in a context that is not known"},
+	[CLEW_SET_NODE_IDS] = {"node-ids", CLEW_RT_NODE, true, "with its first outgoing request"},
+	[CLEW_SET_NODE_ASYNC] = {"node-async", CLEW_RT_NODE, true,
+				 "with its first outgoing request"},
 	[CLEW_SET_MAX] = {"?", CLEW_RT_UNKNOWN, true, "never"},
 };
 

@@ -59,6 +59,11 @@ static void instructions(void **state)
 		18, CLEW_INSN_PUSH);
 	/* before frame pointers were pushed: stop at the jump */
 	skip_is(CODE("\x49\x3b\x66\x10\x76\x40\x48\x83\xec\x10"), 4, CLEW_INSN_JUMP);
+	/* a builtin of V8: three loads, test $1,%bl; je */
+	skip_is(CODE("\x4c\x8b\x46\xff\x4c\x8b\x48\x4f\x4d\x8b\x40\x1f\xf6\xc3\x01\x0f\x84\x2f\x03"
+		     "\x00\x00"),
+		15, CLEW_INSN_JUMP);
+	skip_is(CODE("\x4c\x8b\x46\xff\x4c\x8b\x48\x4f\xc3"), 0, CLEW_INSN_OTHER);
 	/* a comparison without its jump is not the stack check */
 	skip_is(CODE("\x49\x3b\x66\x10\xc3"), 0, CLEW_INSN_OTHER);
 	for (n = 1; n < 19; n++)

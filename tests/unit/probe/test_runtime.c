@@ -346,10 +346,53 @@ static void node(void **state)
 	if (pid < 0)
 		skip();
 	discover(pid, &rt);
-	assert_int_equal(rt.kind, CLEW_RT_OTHER);
+	assert_int_equal(rt.kind, CLEW_RT_NODE);
 	assert_string_equal(rt.name, "node");
-	assert_true(rt.why[0]);
+	assert_true(rt.version[0] >= '1' && rt.version[0] <= '9' && strchr(rt.version, '.'));
+	assert_true(rt.entry.node_realm && rt.entry.node_env && rt.entry.node_ids &&
+		    rt.entry.node_id);
+	assert_non_null(site(&rt, CLEW_SITE_NODE_PARSER));
+	assert_non_null(site(&rt, CLEW_SITE_NODE_ID));
+	if (!rt.why[0])
+		assert_non_null(site(&rt, CLEW_SITE_NODE_RESUME));
+	for (uint32_t i = 0; i < rt.nr_sites; i++)
+		assert_in_range(rt.sites[i].insn, CLEW_INSN_PUSH, CLEW_INSN_JUMP);
 	end(pid);
+}
+
+/* The machine code of AsyncWrap::AsyncReset in a release of Node 22, and what is not it. */
+static void node_layout(void **state)
+{
+	static const uint8_t code[] = {
+		0x55, 0xf2, 0x0f, 0x10, 0x47, 0x38,		/* movsd 0x38(%rdi),%xmm0 */
+		0x48, 0x89, 0xfb, 0x48, 0x8b, 0x43, 0x10,	/* mov 0x10(%rbx),%rax */
+		0x48, 0x8b, 0x80, 0xb0, 0x00, 0x00, 0x00,	/* mov 0xb0(%rax),%rax */
+		0x48, 0x8b, 0x90, 0x80, 0x04, 0x00, 0x00,	/* mov 0x480(%rax),%rdx */
+		0xf2, 0x0f, 0x58, 0x42, 0x10, 0x90, 0x90, 0x90, /* addsd 0x10(%rdx),%xmm0 */
+	};
+	struct clew_node_layout l;
+	uint8_t bad[sizeof(code)];
+	size_t n;
+
+	(void)state;
+	assert_int_equal(clew_node__layout(code, sizeof(code), &l), 0);
+	assert_int_equal(l.id, 0x38);
+	assert_int_equal(l.realm, 0x10);
+	assert_int_equal(l.env, 0xb0);
+	assert_int_equal(l.ids, 0x480);
+	for (n = 0; n < 32; n++) {
+		uint8_t *cut = malloc(n + 1); /* ASan sees a read behind the end */
+
+		memcpy(cut, code, n);
+		assert_int_equal(clew_node__layout(cut, n, &l), -ENOENT);
+		free(cut);
+	}
+	memcpy(bad, code, sizeof(code));
+	bad[31] = 0x18; /* adds to another field */
+	assert_int_equal(clew_node__layout(bad, sizeof(bad), &l), -ENOENT);
+	memcpy(bad, code, sizeof(code));
+	bad[22] = 0x91; /* from another register */
+	assert_int_equal(clew_node__layout(bad, sizeof(bad), &l), -ENOENT);
 }
 
 /* Many processes of one program, one parse; a changed file is parsed again. */
@@ -428,6 +471,7 @@ int main(void)
 		cmocka_unit_test(nginx),
 		cmocka_unit_test(haproxy),
 		cmocka_unit_test(node),
+		cmocka_unit_test(node_layout),
 		cmocka_unit_test(cache),
 		cmocka_unit_test(deleted_program),
 	};

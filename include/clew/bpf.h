@@ -144,7 +144,7 @@ struct clew_proc_slot {
 struct clew_thread {
 	__u32 turn; /* returns from the event loop's wait */
 	__u32 loop; /* CLEW_SEG_LOOP: was seen waiting in an event loop; else 0 */
-	union { /* by runtime */
+	union {	    /* by runtime */
 		struct {
 			/* a Task whose constructor is running; its context is read at the next hook
 			 */

@@ -255,7 +255,8 @@ static int exe_facts(const struct clew_elf *elf, const char *basename, struct cl
 		add_site(elf, f, CLEW_SITE_GO_SPAWN, f->go.spawn);
 		return err;
 	}
-	if (prog && strcmp(prog->name, "haproxy") && strcmp(prog->name, "node")) /* large, and nothing more to learn */
+	if (prog && strcmp(prog->name, "haproxy") &&
+	    strcmp(prog->name, "node")) /* large, and nothing more to learn */
 		return 0;
 	err = clew_elf__syms(elf, names, 5, sym);
 	if (err < 0)

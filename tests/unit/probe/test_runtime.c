@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "probe/go_runtime.h"
+#include "probe/node_runtime.h"
 #include "probe/runtime.h"
 
 static char dir[] = "/tmp/clew-runtime-XXXXXX";
@@ -464,16 +465,11 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(native),
-		cmocka_unit_test(python),
-		cmocka_unit_test(python_later),
-		cmocka_unit_test(go_programs),
-		cmocka_unit_test(nginx),
-		cmocka_unit_test(haproxy),
-		cmocka_unit_test(node),
-		cmocka_unit_test(node_layout),
-		cmocka_unit_test(cache),
-		cmocka_unit_test(deleted_program),
+		cmocka_unit_test(native),	cmocka_unit_test(python),
+		cmocka_unit_test(python_later), cmocka_unit_test(go_programs),
+		cmocka_unit_test(nginx),	cmocka_unit_test(haproxy),
+		cmocka_unit_test(node),		cmocka_unit_test(node_layout),
+		cmocka_unit_test(cache),	cmocka_unit_test(deleted_program),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -27,7 +27,7 @@ static void facts(int fd)
 	static const char *const names[] = {"app", "python3.11", "python3.13t", "node"};
 	struct clew_facts f;
 
-	for (int role = CLEW_FILE_EXE; role <= CLEW_FILE_LIBC; role++)
+	for (int role = CLEW_FILE_EXE; role <= CLEW_FILE_NODE; role++)
 		clew_facts__get(NULL, fd, (enum clew_file_role)role, "app", &f);
 	for (size_t i = 1; i < sizeof(names) / sizeof(names[0]); i++)
 		clew_facts__get(NULL, fd, CLEW_FILE_EXE, names[i], &f);
@@ -37,12 +37,13 @@ static void facts(int fd)
 static void memory(int fd)
 {
 	struct clew_python_facts py = {.runtime = 64, .context_type = 128};
+	uint32_t threads;
 	int32_t key;
 
 	for (unsigned int minor = 8; minor <= 13; minor++) {
 		py.layout = clew_python__layout(minor);
 		if (py.layout)
-			clew_python__live(fd, &py, 0, 0x100, &key);
+			clew_python__live(fd, &py, 0, 0x100, &key, &threads);
 	}
 }
 

@@ -10,8 +10,9 @@ Usage: lossy.py [--seeds N] [FOLDER...]     default: all of build/truth/cells
   silent      drop, and nothing says so: only by --kind, since that is a defect of the kernel side
               and no rule can stand it; the ledger must say NOT BALANCED
 
-Each damaged run must give no wrong parent, no mixed trace, no span twice, and a ledger that
-balances. Prints one line per kind of damage; exit code 1 when a bar is missed.
+Each damaged run must give no wrong exact parent, no mixed trace but by an inferred one, no span
+twice, and a ledger that balances; of all inferred parents one in a thousand may be wrong, as the
+design allows them. Prints one line per kind of damage; exit code 1 when a bar is missed.
 """
 import argparse
 import os
@@ -33,6 +34,8 @@ AGENTS = (events.CLOCK, events.PROC_INFO, events.STATS)  # never in the ring buf
 NEVER = ("wrong parents in a process", "wrong parents across", "mixed traces",
          "roots with a parent", "background calls with a parent", "duplicate spans",
          "span ids given twice", "foreign spans")
+BY_INFERENCE = ("wrong parents in a process", "mixed traces")
+MIN_PRECISION = 0.999  # of inferred links
 STAT_EMITTED, STAT_RING_FULL, STAT_SEGMENTS = 0, 1, 9  # enum clew_stat
 
 
@@ -94,6 +97,13 @@ def duplicate(rng, stream):
 DAMAGE = {"drop": drop, "silent": silent, "reorder": reorder, "duplicate": duplicate}
 
 
+def inferred_of(report):
+    """(right, wrong) inferred links, and whether every wrong link is one of them."""
+    right = sum(c["right"] for k, c in report.links.items() if k.endswith(" inferred"))
+    wrong = sum(c["wrong"] for k, c in report.links.items() if k.endswith(" inferred"))
+    return right, wrong, wrong == sum(c["wrong"] for c in report.links.values())
+
+
 def suffer(folder, kind, seed, keep):
     """(bars missed, report) of one damaged run."""
     rng = random.Random(zlib.crc32(f"{os.path.basename(folder)} {kind} {seed}".encode()))
@@ -117,23 +127,29 @@ def main():
     failed = 0
     kinds = [a.kind] if a.kind else [k for k in DAMAGE if k != "silent"]
     for kind in kinds:
-        total, bad = Counter(), []
+        total, bad, inferred = Counter(), [], Counter()
         for folder in folders:
             for seed in range(a.seeds):
                 with tempfile.TemporaryDirectory() as d:
                     tmp = os.path.join(d, "damaged.clew")
                     missed, report = suffer(folder, kind, seed, tmp)
                     total += report.total(report.inproc) + report.total(report.across)
+                    right, wrong, alone = inferred_of(report)
+                    inferred.update(right=right, wrong=wrong)
+                    if wrong and alone:
+                        missed = [m for m in missed if m[0] not in BY_INFERENCE]
                     if missed:
                         keep = os.path.join(folder, f"{kind}-{seed}.clew")
                         os.replace(tmp, keep) if os.stat(d).st_dev == os.stat(folder).st_dev \
                             else open(keep, "wb").write(open(tmp, "rb").read())
                         bad.append((folder, seed, missed, report))
-        ok = not bad and total["right"] > 0
+        precision = inferred["right"] / max(1, inferred["right"] + inferred["wrong"])
+        ok = not bad and total["right"] > 0 and (not inferred["wrong"] or precision >= MIN_PRECISION)
         failed += not ok
         print(f"{'' if ok else 'FAIL '}{kind}: {total['right']}/{total['none']}/{total['wrong']} "
               f"right/none/wrong, {total['missing']} missing in {len(folders) * a.seeds} replays, "
-              f"{len(bad)} with something wrong (0)", flush=True)
+              f"{len(bad)} with something wrong (0), of {sum(inferred.values())} inferred links "
+              f"{inferred['wrong']} wrong (one in a thousand)", flush=True)
         for folder, seed, missed, report in bad[:6]:
             print(f"    {os.path.relpath(folder)}/{kind}-{seed}.clew: "
                   f"{'; '.join(f'{n} {f}' for n, f in missed)}")

@@ -108,7 +108,7 @@ int clew_go_serve(struct pt_regs *ctx)
 #define GO_SMALL     0x10000 /* no address; the heap may begin anywhere (random since 1.26) */
 #define GO_WAITING   4	     /* runtime._Gwaiting */
 #define GO_SCAN	     0x1000  /* runtime._Gscan: the collector looks at it, too */
-#define GO_STACK     24	     /* words of a stack in which WaitGroup.Wait's address lies */
+#define GO_STACK     24	     /* words of a stack in which WaitGroup.Wait's address lies; 3 * 8 */
 #define GO_SUDOGS    4	     /* cases of a select that are looked at */
 #define GO_LEVELS    4	     /* of ancestors */
 
@@ -263,7 +263,7 @@ __noinline int go_waits_for(__u64 g, __u64 goid, __u64 holder)
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct clew_proc *p = bpf_map_lookup_elem(&procs, &tgid);
 	struct clew_go_born *b = go_born_of(holder);
-	__u64 sudog, hit = 0, stack[GO_STACK];
+	__u64 sudog, sp, hit = 0, part[GO_STACK / 3];
 	__u8 reason = 0;
 
 	if (!p || !b || !go_parked(p, g, goid))
@@ -271,13 +271,17 @@ __noinline int go_waits_for(__u64 g, __u64 goid, __u64 holder)
 	bpf_probe_read_user(&reason, 1, (void *)(g + p->go_wait.g_reason));
 	sudog = user_u64(g + p->go_wait.g_waiting);
 	if (p->go_wait.wg_reason && reason == p->go_wait.wg_reason) {
-		if (bpf_probe_read_user(stack, sizeof(stack),
-					(void *)user_u64(g + p->go_wait.g_sp)))
-			return 0;
+		sp = user_u64(g + p->go_wait.g_sp);
 #pragma clang loop unroll(disable)
-		for (int i = 0; i < GO_STACK; i++)
-			if (stack[i] >= GO_SMALL) /* an empty word would match a small number */
-				hit |= go_holds_sema(b, stack[i]);
+		for (int i = 0; i < GO_STACK; i++) {
+			int at = i % (GO_STACK / 3);
+
+			/* in parts: older kernels allow 512 bytes of stack to all calls together */
+			if (!at && bpf_probe_read_user(part, sizeof(part), (void *)(sp + i * 8ULL)))
+				return 0;
+			if (part[at & 7] >= GO_SMALL) /* an empty word would match a small number */
+				hit |= go_holds_sema(b, part[at & 7]);
+		}
 	} else {
 		hit = go_receives(p, sudog, b);
 	}

@@ -266,7 +266,7 @@ static int attach_all(struct clew_programs *pr, char *errbuf, size_t n)
 
 static int explain(int err, char *errbuf, size_t n)
 {
-	if (err == -EPERM || err == -EACCES)
+	if (err == -EPERM) /* the verifier says EACCES */
 		snprintf(errbuf, n,
 			 "not allowed to load BPF programs: run as root, or with CAP_BPF, "
 			 "CAP_PERFMON, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH");

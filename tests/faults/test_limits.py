@@ -74,19 +74,22 @@ def test_two():
         leaf = apps.leaf(env)
         go = apps.gosvc(env, leaf.url)
         runs = [Clew(env, *by_pid(go.pid, leaf.pid)) for _ in range(2)]
+        # Probes are put in when the process first calls out: its first calls are nobody's
+        wait_for("both agents give a Go call its parent",
+                 lambda: apps.load(env, go.port, conc=1, count=1, prefix="/g") and
+                 all(any(x.parent and x.pid == go.pid for x in run.spans()) for run in runs))
+        warm = time.time_ns()
         load = apps.load(env, go.port, conc=8, count=200, prefix="/g", shapes=["one", "fan"])
         first, ledger = runs[0].stop()
         more = apps.load(env, go.port, conc=8, count=100, prefix="/g")
         second, ledger2 = runs[1].stop()
-        parents = [sum(bool(s.parent) for s in spans) for spans in (first, second)]
-        n = len(first)
+        first, second = ([x for x in spans if x.start > warm] for spans in (first, second))
+        parents = [sum(bool(x.parent) for x in spans) for spans in (first, second)]
         case.proofs([unharmed([load, more]), bounded(runs[0]), bounded(runs[1]),
                      *balanced(ledger), *balanced(ledger2),
-                     ("spans of the first, of the second", f"{n}, {len(second)}", "all, 300 more",
-                      n == 200 + 2 * (100 + 300) and len(second) == n + 300),
-                     # Probes are put in when the process first calls out: its first calls are nobody's
-                     ("with a parent", parents, ">= 97 % of 800, of 1000",
-                      0.97 * 800 <= parents[0] <= 800 and 0.97 * 1000 <= parents[1] <= 1000)])
+                     ("spans of the first, of the second", [len(first), len(second)], "[1000, 1300]",
+                      [len(first), len(second)] == [200 + 2 * (100 + 300), 200 + 2 * 400 + 300]),
+                     ("with a parent", parents, "[800, 1000]", parents == [800, 1000])])
 
 
 def test_clock_step():

@@ -6,7 +6,8 @@ Usage: matrix.py BUILD [--short] [--update] [--kernels "NAME..."] [--layers fent
 
 What the verifier needed for each program is compared with verifier.json beside this file, which
 holds the last accepted figures: a program that grew by more than half has come nearer to what a
-kernel refuses. --update writes the new figures there. A kernel that cannot be had (no network, no
+kernel refuses. --update writes the new figures there. A program whose deepest chain of calls comes
+near the end of the stack fails in any case. A kernel that cannot be had (no network, no
 archive) is skipped with its reason; the others are proven. Last line 'N passed, N failed, N skipped'.
 """
 import argparse
@@ -21,8 +22,8 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 FIGURES = os.path.join(HERE, "verifier.json")
 GROWTH, SLACK = 1.5, 2000  # instructions
-STACK_MAX = 512  # MAX_BPF_STACK, include/linux/filter.h
-STACK_NEAR = 448
+STACK_MAX = 512  # MAX_BPF_STACK, include/linux/filter.h: of a chain of calls
+STACK_NEAR = 480  # one of the units of 32 bytes in which verify.c counts is left
 
 
 def load(path):
@@ -42,17 +43,17 @@ def save(path, figures):
 
 
 def compare(old, kernel, loaded):
-    """(what is wrong, names that were not known) of one kernel's figures."""
-    wrong, new = [], []
+    """(programs that grew, that are near the end of the stack, that were not known)"""
+    grown, near, new = [], [], []
     for name, now in sorted(loaded.items()):
         before = old.get(name, {}).get(kernel)
         if before is None:
             new.append(name)
         elif now["insns"] > before[0] * GROWTH + SLACK:
-            wrong.append(f"{name}: {before[0]} -> {now['insns']} instructions")
+            grown.append(f"{name}: {before[0]} -> {now['insns']} instructions")
         if now["stack"] > STACK_NEAR:
-            wrong.append(f"{name}: {now['stack']} of {STACK_MAX} bytes of stack")
-    return wrong, new
+            near.append(f"{name}: {now['stack']} of {STACK_MAX} bytes of stack")
+    return grown, near, new
 
 
 class Matrix:
@@ -96,12 +97,17 @@ class Matrix:
         if not os.path.exists(path):
             return
         loaded = load(path)
-        wrong, new = compare(self.figures, kernel, loaded)
+        grown, near, new = compare(self.figures, kernel, loaded)
         note = f", {len(new)} not known yet" if new and not self.args.update else ""
-        self.row(f"{kernel} {'FAIL ' if wrong else ''}verifier: programs that grew: {len(wrong)} "
-                 f"of {len(loaded)}{note} (0)", not wrong or self.args.update)
-        for text in wrong:
-            print(f"       {text}")
+        may = bool(self.args.update)
+        for name, found, bar, ok in (
+                ("programs that grew", grown, "accepted" if may else "0", may or not grown),
+                ("programs near the end of the stack", near, "0", not near)):
+            self.row(f"{kernel} {'' if ok else 'FAIL '}verifier: {name}: {len(found)} of "
+                     f"{len(loaded)}{note} ({bar})", ok)
+            note = ""
+            for text in found:
+                print(f"       {text}")
         if self.args.update:
             for row in self.figures.values():
                 row.pop(kernel, None)

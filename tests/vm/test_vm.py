@@ -1,6 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Tests of the tools in this folder that need no virtual machine, no root and no network."""
+import argparse
+import contextlib
+import io
+import json
 import lzma
 import os
 import shutil
@@ -250,16 +254,35 @@ class Figures(InFolder):
                                                 for name, (insns, stack) in loaded.items()})
 
     def test_growth(self):
-        self.assertEqual(self.compare(a=(10000, 100), b=(10, 0)), ([], []))
-        self.assertEqual(self.compare(a=(17000, 100), b=(2000, 0)), ([], []))  # half, and the slack
-        wrong, _ = self.compare(a=(17001, 100))
-        self.assertEqual(wrong, ["a: 10000 -> 17001 instructions"])
+        self.assertEqual(self.compare(a=(10000, 100), b=(10, 0)), ([], [], []))
+        self.assertEqual(self.compare(a=(17000, 100), b=(2000, 0)), ([], [], []))  # half, and slack
+        self.assertEqual(self.compare(a=(17001, 100))[0], ["a: 10000 -> 17001 instructions"])
 
     def test_stack(self):
-        self.assertEqual(self.compare(b=(10, 449))[0], ["b: 449 of 512 bytes of stack"])
+        self.assertEqual(self.compare(b=(10, 480))[1], [])
+        self.assertEqual(self.compare(b=(10, 512))[1], ["b: 512 of 512 bytes of stack"])
 
     def test_new(self):
-        self.assertEqual(self.compare(c=(90000, 0)), ([], ["c"]))
+        self.assertEqual(self.compare(c=(90000, 0)), ([], [], ["c"]))
+
+    def verdict(self, update, **loaded):
+        """(passed, failed, text) of the verifier's rows."""
+        args = argparse.Namespace(update=update, build="", kernels="", layers="")
+        judge = matrix.Matrix(args)
+        judge.figures = {name: dict(row) for name, row in self.OLD.items()}
+        self.write("verifier.json", json.dumps({name: {"insns": insns, "stack": stack}
+                                                for name, (insns, stack) in loaded.items()}))
+        text = io.StringIO()
+        with contextlib.redirect_stdout(text):
+            judge.verifier("6.1", self.dir)
+        return judge.counts[0], judge.counts[1], text.getvalue()
+
+    def test_update_accepts_growth_alone(self):
+        self.assertEqual(self.verdict(False, a=(17001, 100))[:2], (1, 1))
+        passed, failed, text = self.verdict(True, a=(17001, 100))
+        self.assertEqual((passed, failed), (2, 0))
+        self.assertNotIn("FAIL", text)
+        self.assertEqual(self.verdict(True, a=(17001, 512))[:2], (1, 1))
 
     def test_saved(self):
         path = self.path("figures.json")

@@ -2,15 +2,17 @@
 /*
  * verify.c - load every BPF program of clew whose hook the running kernel has, and say what the
  * verifier needed for each: one line of JSON {"program", "hook", "insns", "stack"}, or {"program",
- * "failed"} and the verifier's last lines on stderr. Exit 1 when one did not load.
+ * "failed"} and the verifier's last lines on stderr. Exit 1 when one did not load. "stack" is that
+ * of the deepest chain of calls, of which the kernel allows 512 bytes.
  *
- *	verify
+ *	verify [OBJECT]		OBJECT: the programs of that file, not clew's
  *
  * The programs of all layers at once, unlike the agent, which loads those of one; with every
  * switch of the configuration on, so that no branch is left out. Nothing is attached.
  */
 #include <errno.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +30,7 @@
 #define LAST_LINES 25
 #define MAX_FAILED 64
 #define NAME_MAX   128
+#define MAX_FUNCS  64
 
 /* Programs that did not load; the last one is being asked for its reasons. */
 static char failed[MAX_FAILED][NAME_MAX];
@@ -94,20 +97,112 @@ static void print_last_lines(const char *log)
 	fprintf(stderr, "%s\n", p);
 }
 
-/* The figures of one program, from the statistics at the end of its log. */
-static void report(const struct bpf_program *prog, const char *log)
-{
-	const char *done = strstr(log, "processed "), *depth = strstr(log, "stack depth ");
-	unsigned long insns = done ? strtoul(done + strlen("processed "), NULL, 10) : 0;
-	char *end = depth ? (char *)depth + strlen("stack depth ") : NULL;
-	unsigned long stack = 0;
+/* What the kernel keeps of a loaded program, in its order of functions. */
+struct loaded {
+	struct bpf_insn *insns;
+	struct bpf_func_info *funcs; /* [0] is the program itself */
+	unsigned int nr_insns, nr_funcs;
+	unsigned int frame[MAX_FUNCS]; /* bytes of stack, as the verifier says */
+};
 
-	while (end) { /* one figure for each function: 96+32 */
-		stack += strtoul(end, &end, 10);
+/* The function that instruction `i` calls, or hands on as a callback; -1 when it does neither. */
+static int callee(const struct loaded *p, unsigned int i)
+{
+	const struct bpf_insn *in = &p->insns[i];
+
+	if (in->code == (BPF_JMP | BPF_CALL) && in->src_reg == BPF_PSEUDO_CALL)
+		return in->imm;
+	if (in->code == (BPF_LD | BPF_IMM | BPF_DW) && in->src_reg == BPF_PSEUDO_FUNC)
+		return in[1].imm;
+	return -1;
+}
+
+/*
+ * Stack of the deepest chain of calls that begins at function `f`, counted as kernels up to 6.12 do
+ * (check_max_stack_depth, kernel/bpf/verifier.c): each frame takes whole units of 32 bytes. Newer
+ * ones ask for less. The verifier has proved that no chain comes back to itself. -1: a call that
+ * leads nowhere, so this file does not understand the kernel.
+ */
+static int deepest(const struct loaded *p, unsigned int f)
+{
+	unsigned int end = f + 1 < p->nr_funcs ? p->funcs[f + 1].insn_off : p->nr_insns;
+	int below = 0;
+
+	for (unsigned int i = p->funcs[f].insn_off; i < end; i++) {
+		int to = callee(p, i), depth;
+
+		if (to < 0)
+			continue;
+		depth = to && (unsigned int)to < p->nr_funcs ? deepest(p, (unsigned int)to) : -1;
+		if (depth < 0)
+			return -1;
+		below = depth > below ? depth : below;
+	}
+	return below + (int)((p->frame[f] ? p->frame[f] : 1) + 31) / 32 * 32;
+}
+
+/* The frames are at the end of the log, one for each function: 96+32. */
+static int read_frames(struct loaded *p, const char *log)
+{
+	const char *depth = strstr(log, "stack depth ");
+	char *end = depth ? (char *)depth + strlen("stack depth ") : NULL;
+	unsigned int nr = 0;
+
+	while (end && nr < MAX_FUNCS) {
+		p->frame[nr++] = (unsigned int)strtoul(end, &end, 10);
 		end = *end == '+' ? end + 1 : NULL;
 	}
-	printf("{\"program\": \"%s\", \"hook\": \"%s\", \"insns\": %lu, \"stack\": %lu}\n",
+	return nr == p->nr_funcs ? 0 : -EINVAL;
+}
+
+/* 0 or -errno; what it allocates is in `p` in both cases. */
+static int read_back(struct loaded *p, int fd)
+{
+	struct bpf_prog_info info = {0};
+	__u32 size = sizeof(info);
+
+	if (bpf_prog_get_info_by_fd(fd, &info, &size))
+		return -errno;
+	p->nr_insns = info.xlated_prog_len / sizeof(*p->insns);
+	p->nr_funcs = info.nr_func_info;
+	if (!p->nr_insns || !p->nr_funcs || info.func_info_rec_size != sizeof(*p->funcs))
+		return -EINVAL;
+	p->insns = calloc(p->nr_insns + 1, sizeof(*p->insns));
+	p->funcs = calloc(p->nr_funcs, sizeof(*p->funcs));
+	if (!p->insns || !p->funcs)
+		return -ENOMEM;
+	info = (struct bpf_prog_info){
+		.xlated_prog_len = p->nr_insns * sizeof(*p->insns),
+		.xlated_prog_insns = (__u64)(uintptr_t)p->insns,
+		.nr_func_info = p->nr_funcs,
+		.func_info_rec_size = sizeof(*p->funcs),
+		.func_info = (__u64)(uintptr_t)p->funcs,
+	};
+	return bpf_prog_get_info_by_fd(fd, &info, &size) ? -errno : 0;
+}
+
+/* The figures of one program: 0, or -errno when they cannot be had. */
+static int report(const struct bpf_program *prog, const char *log)
+{
+	const char *done = strstr(log, "processed ");
+	unsigned long insns = done ? strtoul(done + strlen("processed "), NULL, 10) : 0;
+	struct loaded p = {0};
+	int err = read_back(&p, bpf_program__fd(prog)), stack = -1;
+
+	if (!err)
+		err = read_frames(&p, log);
+	if (!err)
+		stack = deepest(&p, 0);
+	free(p.insns);
+	free(p.funcs);
+	if (err || stack < 0 || !insns) {
+		fprintf(stderr, "verify: %s is loaded, but not what it needed can be read: %s\n",
+			bpf_program__name(prog), strerror(err ? -err : EINVAL));
+		return err ? err : -EINVAL;
+	}
+	printf("{\"program\": \"%s\", \"hook\": \"%s\", \"insns\": %lu, \"stack\": %d}\n",
 	       bpf_program__name(prog), hook_of(prog), insns, stack);
+	return 0;
 }
 
 static void choose(struct bpf_program *prog, const struct btf *btf, char *log)
@@ -124,33 +219,51 @@ static void choose(struct bpf_program *prog, const struct btf *btf, char *log)
 	bpf_program__set_log_level(prog, explained ? LOG_STEPS | LOG_STATS : LOG_STATS);
 }
 
-/* Load all that has not failed before; or, explaining, the one that failed last. 0 or -errno. */
-static int load(const struct btf *btf)
+/* With all switches on; NULL with errno. */
+static struct clew_bpf *open_clew(void)
 {
 	struct clew_bpf *skel = clew_bpf__open();
 	struct clew_bpf_config *c;
-	struct bpf_program *prog;
-	size_t size;
-	int err;
 
 	if (!skel)
-		return -errno;
+		return NULL;
 	c = (void *)&skel->rodata->config;
 	c->trace_all = c->watch_exec = c->watch_listen = 1;
 	c->request_budget = c->response_budget = 2048;
-	bpf_object__for_each_program(prog, skel->obj)
-		choose(prog, btf, calloc(1, explaining ? LOG_SIZE : LOG_SIZE / MAX_FAILED));
-	err = clew_bpf__load(skel);
-	bpf_object__for_each_program(prog, skel->obj)
+	return skel;
+}
+
+/* Load all that has not failed before; or, explaining, the one that failed last. 0 or -errno. */
+static int load_object(struct bpf_object *obj, const struct btf *btf)
+{
+	size_t log_size = explaining ? LOG_SIZE : LOG_SIZE / MAX_FAILED, size;
+	struct bpf_program *prog;
+	int err, unread = 0;
+
+	bpf_object__for_each_program(prog, obj) choose(prog, btf, calloc(1, log_size));
+	err = bpf_object__load(obj);
+	bpf_object__for_each_program(prog, obj)
 	{
 		char *log = (char *)bpf_program__log_buf(prog, &size);
 
 		if (bpf_program__autoload(prog) && explaining)
 			print_last_lines(log);
 		else if (bpf_program__autoload(prog) && !err)
-			report(prog, log);
+			unread = report(prog, log) ? -EINVAL : unread;
 		free(log);
 	}
+	return err ? err : unread;
+}
+
+static int load(const struct btf *btf, const char *path)
+{
+	struct clew_bpf *skel = path ? NULL : open_clew();
+	struct bpf_object *obj = path ? bpf_object__open_file(path, NULL) : NULL;
+	int err = -errno;
+
+	if (skel || obj)
+		err = load_object(skel ? skel->obj : obj, btf);
+	bpf_object__close(obj);
 	clew_bpf__destroy(skel);
 	return err;
 }
@@ -176,8 +289,9 @@ static int listen(enum libbpf_print_level level, const char *fmt, va_list args)
 	return 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+	const char *path = argc > 1 ? argv[1] : NULL;
 	struct btf *btf = btf__load_vmlinux_btf();
 	int before, err;
 
@@ -188,10 +302,10 @@ int main(void)
 	libbpf_set_print(listen);
 	do {
 		before = nr_failed;
-		err = load(btf);
+		err = load(btf, path);
 		if (nr_failed > before) {
 			explaining = true;
-			load(btf);
+			load(btf, path);
 			explaining = false;
 		}
 	} while (err && nr_failed > before); /* the others are to be seen, too */

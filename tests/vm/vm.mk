@@ -6,7 +6,7 @@ VM_KERNELS ?= $(VM_ALL)
 VM_SHORT ?= 5.10 sid
 VM_B := $(B)/tests/vm
 VM_INC := -idirafter /usr/include/$(MULTIARCH)
-VM_TOOLS := $(addprefix $(VM_B)/,smoke smoke.bpf.o smoke_fexit.bpf.o deeds verify)
+VM_TOOLS := $(addprefix $(VM_B)/,smoke smoke.bpf.o smoke_fexit.bpf.o stack.bpf.o deeds verify)
 
 $(VM_B)/%.bpf.o: tests/vm/%.bpf.c tests/vm/smoke.h
 	$(say) BPF $<

@@ -17,9 +17,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 LIMIT_S = 300  # for one file
 
 
-def run_file(path, case):
+def run_file(path, cases):
     """(passed, failed, skipped) of one file. A crash or a missing summary is one failure."""
-    env = dict(os.environ, PYTHONUNBUFFERED="1", PYTHONDONTWRITEBYTECODE="1", T_CASE=case)
+    env = dict(os.environ, PYTHONUNBUFFERED="1", PYTHONDONTWRITEBYTECODE="1", T_CASE=cases)
     limit = LIMIT_S * float(os.environ.get("CLEW_E2E_SCALE", "1"))
     lines = []
     p = subprocess.Popen([sys.executable, path], stdout=subprocess.PIPE,
@@ -49,21 +49,28 @@ def main():
         here, args = args[1], args[2:]
     want = [a.split(":", 1) for a in args]
     total = [0, 0, 0]
-    bad = []
+    bad, ran = [], []
     for name in sorted(os.listdir(here)):
         if not re.fullmatch(r"test_\w+\.py", name):
             continue
-        hit = next((w for w in want if w[0] in name), None)
-        if want and not hit:
+        hits = [w for w in want if w[0] in name]
+        if want and not hits:
             continue
+        cases = [w[1] for w in hits if len(w) > 1]
+        cases = ",".join(cases) if len(cases) == len(hits) else ""  # one wants the whole file
+        ran.append(name)
         print(f"{name}", flush=True)
         start = time.monotonic()
-        got = run_file(os.path.join(here, name), hit[1] if hit and len(hit) > 1 else "")
+        got = run_file(os.path.join(here, name), cases)
         print(f"{name}: {got[0]} passed, {got[1]} failed, {got[2]} skipped "
               f"({time.monotonic() - start:.0f} s)\n", flush=True)
         total = [a + b for a, b in zip(total, got)]
         if got[1]:
             bad.append(name)
+    idle = [":".join(w) for w in want if not any(w[0] in name for name in ran)]
+    if idle:
+        print("no such test: " + " ".join(idle))
+        total[1] += len(idle)
     if bad:
         print("failed: " + " ".join(bad))
     if sum(total) == 0:

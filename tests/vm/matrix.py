@@ -11,6 +11,7 @@ near the end of the stack fails in any case. A kernel that cannot be had (no net
 archive) is skipped with its reason; the others are proven. Last line 'N passed, N failed, N skipped'.
 """
 import argparse
+import concurrent.futures
 import json
 import os
 import re
@@ -56,83 +57,110 @@ def compare(old, kernel, loaded):
     return grown, near, new
 
 
-class Matrix:
-    def __init__(self, args):
-        self.args = args
-        self.figures = load(FIGURES)
+class Row:
+    """One kernel: its guest, what was proven, and the text about it."""
+
+    def __init__(self, args, figures, kernel):
+        self.args, self.figures, self.kernel = args, figures, kernel
         self.counts = [0, 0, 0]
+        self.lines = []
+        self.loaded = {}
+
+    def say(self, text):
+        self.lines.append(text)
 
     def row(self, text, ok):
-        print(text, flush=True)
+        self.say(f"{self.kernel} {'' if ok else 'FAIL '}{text}")
         self.counts[0 if ok else 1] += 1
 
-    def there(self, kernel):
+    def there(self):
         """Fetch it if need be."""
-        done = subprocess.run([os.path.join(HERE, "kernels.sh"), kernel], stdout=subprocess.DEVNULL,
-                              stderr=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run([os.path.join(HERE, "kernels.sh"), self.kernel],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                              check=False)
         if done.returncode:
             why = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-            print(f"{kernel}: skipped: {why}", flush=True)
+            self.say(f"{self.kernel}: skipped: {why}")
             self.counts[2] += 1
         return not done.returncode
 
-    def guest(self, kernel, out):
-        command = [sys.executable, os.path.join(HERE, "run.py"), kernel, "--timeout", str(self.args.timeout), "--out", out, "--env",
-                   f"CLEW_E2E_SCALE={self.args.scale}", "--",
-                   "/usr/bin/python3", os.path.join(HERE, "matrix_guest.py"), self.args.build,
-                   self.args.layers] + (["--short"] if self.args.short else [])
+    def guest(self, out):
+        args = self.args
+        command = [sys.executable, os.path.join(HERE, "run.py"), self.kernel,
+                   "--timeout", str(args.timeout), "--out", out,
+                   "--env", f"CLEW_E2E_SCALE={args.scale}", "--",
+                   "/usr/bin/python3", os.path.join(HERE, "matrix_guest.py"), args.build,
+                   args.layers] + (["--short"] if args.short else [])
         last = None
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="replace") as p:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              errors="replace") as p:
             for line in p.stdout:
                 found = re.fullmatch(r"(\d+) passed, (\d+) failed, (\d+) skipped\n", line)
                 last = [int(n) for n in found.groups()] if found else last
                 if not found:
-                    print(line, end="", flush=True)
+                    self.say(line.rstrip("\n"))
         if last is None or (p.returncode and not last[1]):
-            self.row(f"{kernel} FAIL guest: status {p.returncode} (0)", False)
+            self.row(f"guest: status {p.returncode} (0)", False)
         self.counts = [a + b for a, b in zip(self.counts, last or [0, 0, 0])]
 
-    def verifier(self, kernel, out):
+    def verifier(self, out):
         path = os.path.join(out, "verifier.json")
         if not os.path.exists(path):
             return
-        loaded = load(path)
-        grown, near, new = compare(self.figures, kernel, loaded)
-        note = f", {len(new)} not known yet" if new and not self.args.update else ""
+        self.loaded = load(path)
+        grown, near, new = compare(self.figures, self.kernel, self.loaded)
         may = bool(self.args.update)
+        note = f", {len(new)} not known yet" if new and not may else ""
         for name, found, bar, ok in (
                 ("programs that grew", grown, "accepted" if may else "0", may or not grown),
                 ("programs near the end of the stack", near, "0", not near)):
-            self.row(f"{kernel} {'' if ok else 'FAIL '}verifier: {name}: {len(found)} of "
-                     f"{len(loaded)}{note} ({bar})", ok)
+            self.row(f"verifier: {name}: {len(found)} of {len(self.loaded)}{note} ({bar})", ok)
             note = ""
             for text in found:
-                print(f"       {text}")
-        if self.args.update:
-            for row in self.figures.values():
-                row.pop(kernel, None)
-            for name, now in loaded.items():
-                self.figures.setdefault(name, {})[kernel] = [now["insns"], now["stack"]]
+                self.say(f"       {text}")
 
     def run(self):
-        if not shutil.which("qemu-system-x86_64"):
-            print("kernels: skipped: no qemu-system-x86_64: make deps installs it")
-            print("0 passed, 0 failed, 1 skipped")
-            return 0
-        for kernel in self.args.kernels.split():
-            began = time.monotonic()
-            out = os.path.join(self.args.build, "tests", "vm", f"out-{kernel}")
-            if not self.there(kernel):
-                continue
-            if os.path.exists(os.path.join(out, "verifier.json")):
-                os.unlink(os.path.join(out, "verifier.json"))
-            self.guest(kernel, out)
-            self.verifier(kernel, out)
-            print(f"{kernel}: {time.monotonic() - began:.0f} s\n", flush=True)
-        if self.args.update:
-            save(FIGURES, {name: row for name, row in self.figures.items() if row})
-        print("{} passed, {} failed, {} skipped".format(*self.counts))
-        return 1 if self.counts[1] or not sum(self.counts) else 0
+        began = time.monotonic()
+        out = os.path.join(self.args.build, "tests", "vm", f"out-{self.kernel}")
+        if not self.there():
+            return self
+        if os.path.exists(os.path.join(out, "verifier.json")):
+            os.unlink(os.path.join(out, "verifier.json"))
+        self.guest(out)
+        self.verifier(out)
+        self.say(f"{self.kernel}: {time.monotonic() - began:.0f} s\n")
+        return self
+
+
+def accept(figures, rows):
+    for row in rows:
+        if row.loaded:
+            for known in figures.values():
+                known.pop(row.kernel, None)
+        for name, now in row.loaded.items():
+            figures.setdefault(name, {})[row.kernel] = [now["insns"], now["stack"]]
+    save(FIGURES, {name: known for name, known in figures.items() if known})
+
+
+def prove(args):
+    if not shutil.which("qemu-system-x86_64"):
+        print("kernels: skipped: no qemu-system-x86_64: make deps installs it")
+        print("0 passed, 0 failed, 1 skipped")
+        return 0
+    began = time.monotonic()
+    figures, counts, rows = load(FIGURES), [0, 0, 0], []
+    with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
+        todo = [pool.submit(Row(args, figures, k).run) for k in args.kernels.split()]
+        for done in concurrent.futures.as_completed(todo):
+            row = done.result()
+            rows.append(row)
+            counts = [a + b for a, b in zip(counts, row.counts)]
+            print("\n".join(row.lines), flush=True)
+    if args.update:
+        accept(figures, rows)
+    print(f"all kernels, {args.jobs} at a time: {time.monotonic() - began:.0f} s")
+    print("{} passed, {} failed, {} skipped".format(*counts))
+    return 1 if counts[1] or not sum(counts) else 0
 
 
 def main():
@@ -144,7 +172,9 @@ def main():
     parser.add_argument("--update", action="store_true", help="accept the verifier's figures")
     parser.add_argument("--scale", default="8", help="of deadlines in the guest, which is slow")
     parser.add_argument("--timeout", type=float, default=900, help="seconds for one guest")
-    return Matrix(parser.parse_args()).run()
+    parser.add_argument("--jobs", type=int, default=2 if (os.cpu_count() or 1) > 1 else 1,
+                        help="guests at a time: one keeps less than one processor busy")
+    return prove(parser.parse_args())
 
 
 if __name__ == "__main__":

@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tests of the tools in this folder that need no virtual machine, no root and no network."""
 import argparse
-import contextlib
-import io
 import json
 import lzma
 import os
@@ -267,15 +265,11 @@ class Figures(InFolder):
 
     def verdict(self, update, **loaded):
         """(passed, failed, text) of the verifier's rows."""
-        args = argparse.Namespace(update=update, build="", kernels="", layers="")
-        judge = matrix.Matrix(args)
-        judge.figures = {name: dict(row) for name, row in self.OLD.items()}
+        row = matrix.Row(argparse.Namespace(update=update), self.OLD, "6.1")
         self.write("verifier.json", json.dumps({name: {"insns": insns, "stack": stack}
                                                 for name, (insns, stack) in loaded.items()}))
-        text = io.StringIO()
-        with contextlib.redirect_stdout(text):
-            judge.verifier("6.1", self.dir)
-        return judge.counts[0], judge.counts[1], text.getvalue()
+        row.verifier(self.dir)
+        return row.counts[0], row.counts[1], "\n".join(row.lines)
 
     def test_update_accepts_growth_alone(self):
         self.assertEqual(self.verdict(False, a=(17001, 100))[:2], (1, 1))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The smallest frame for a test file: functions test_*, one line per proof, counts at the end.
 
-A file ends with `case.main(__name__)`; T=text in the environment selects by name.
+A file ends with `case.main(__name__)`; T_CASE=text,text in the environment selects by name.
 """
 import os
 import sys
@@ -44,10 +44,13 @@ def main(name):
     if name != "__main__":
         return
     module = sys.modules["__main__"]
-    select = os.environ.get("T_CASE", "")
+    select = [t for t in os.environ.get("T_CASE", "").split(",") if t]
+    idle = [t for t in select if not any(t in key for key in vars(module))]
     passed = failed = skipped = 0
     for key, fn in list(vars(module).items()):
-        if not key.startswith("test_") or not callable(fn) or select not in key:
+        if not key.startswith("test_") or not callable(fn):
+            continue
+        if select and not any(t in key for t in select):
             continue
         print(f"{key}: {(fn.__doc__ or '').strip().splitlines()[0] if fn.__doc__ else ''}",
               flush=True)
@@ -65,5 +68,8 @@ def main(name):
                 traceback.print_exc()
             verdict = f"FAILED: {e}"
         print(f"  {verdict} ({time.monotonic() - start:.1f} s)", flush=True)
+    for text in idle:
+        failed += 1
+        print(f"  no such case: {text}")
     print(f"{passed} passed, {failed} failed, {skipped} skipped", flush=True)
     sys.exit(1 if failed else 0)

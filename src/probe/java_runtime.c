@@ -27,7 +27,7 @@
 #define STRIDE_MAX  128
 #define NAME_MAX_   96
 #define THREADS_MAX 256
-#define CLASSES_MAX 200000
+#define READS_MAX   (1 << 19) /* in one look: every class of a large program, thrice */
 #define FIELDS_MAX  512
 #define SUPERS_MAX  32
 #define FLAGS_MAX   4096
@@ -162,6 +162,7 @@ static const struct {
 struct jvm {
 	int mem;
 	bool failed;	   /* a read did */
+	uint32_t reads;	   /* lists may be endless, and what they lead to be long */
 	uint32_t known[2]; /* bit set of V_* */
 	uint64_t v[V_MAX]; /* offset, or address of a static */
 	uint64_t pool_size, flag_size;
@@ -172,9 +173,14 @@ struct jvm {
 
 /* ---- memory ------------------------------------------------------------------------------ */
 
+static bool may_read(struct jvm *j, uint64_t addr)
+{
+	return addr && addr < 1ULL << 47 && j->reads++ < READS_MAX;
+}
+
 static bool peek(struct jvm *j, uint64_t addr, void *buf, size_t n)
 {
-	if (addr && addr < 1ULL << 47 && pread(j->mem, buf, n, (off_t)addr) == (ssize_t)n)
+	if (may_read(j, addr) && pread(j->mem, buf, n, (off_t)addr) == (ssize_t)n)
 		return true;
 	memset(buf, 0, n);
 	j->failed = true;
@@ -211,7 +217,7 @@ static bool text(struct jvm *j, uint64_t addr, char *buf, size_t n)
 	size_t got = 0;
 
 	memset(buf, 0, n);
-	while (addr && addr < 1ULL << 47 && got < n - 1) {
+	while (got < n - 1 && may_read(j, addr)) {
 		ssize_t r = pread(j->mem, buf + got, n - 1 - got, (off_t)(addr + got));
 
 		if (r <= 0 || memchr(buf + got, 0, (size_t)r))
@@ -219,6 +225,14 @@ static bool text(struct jvm *j, uint64_t addr, char *buf, size_t n)
 		got += (size_t)r;
 	}
 	return buf[0];
+}
+
+/* It is shown, and exported: a process must not write to somebody's terminal by it. */
+static void cut_unprintable(char *p)
+{
+	while (*p >= ' ' && *p <= '~')
+		p++;
+	*p = 0;
 }
 
 static bool has(const struct jvm *j, int id)
@@ -425,7 +439,7 @@ static void read_classes(struct jvm *j)
 	char name[NAME_MAX_];
 
 	k = word(j, word(j, thread + j->v[V_CLD]) + j->v[V_CLD_KLASSES]);
-	for (int i = 0; k && i < CLASSES_MAX && !j->failed; i++, k = word(j, k + j->v[V_NEXT]))
+	for (; k && !j->failed; k = word(j, k + j->v[V_NEXT]))
 		if (symbol(j, word(j, k + j->v[V_NAME]), name, sizeof(name)) &&
 		    !strncmp(name, "java/", 5))
 			fields_of(j, k, name);
@@ -601,6 +615,7 @@ int clew_java__live(int mem, const struct clew_java_facts *facts, uint64_t bias,
 		err = -EINVAL;
 	if (!err) {
 		text(j, word(j, j->v[V_RELEASE]), ret->version, sizeof(ret->version));
+		cut_unprintable(ret->version);
 		ret->major = half(j, j->v[V_MAJOR]);
 		err = ret->major < 8 || ret->major > 999 ? -EAGAIN : find_self(j, ret);
 	}

@@ -119,19 +119,33 @@ def pclntab(text, funcs, magic=0xfffffff1):
 
 
 GO = (b"runtime.main", b"net/http.serverHandler.ServeHTTP", b"net/http.(*persistConn).roundTrip")
+SPAWN = (b"runtime.newproc.func1", b"runtime.newproc1", b"runtime.runqput", b"net/http.(*persistConn).readResponse")
 
 
-def go(version, pie=False, stripped=True, magic=0xfffffff1):
+def calls(at, *to):
+    """push, then a call of each; nops up to what is read of a function."""
+    code = bytearray(b"\x55")
+    for addr in to:
+        code += b"\xe8" + struct.pack("<i", addr - (at + len(code) + 5))
+    return bytes(code) + b"\x90" * (192 - len(code))
+
+
+def go(version, pie=False, stripped=True, magic=0xfffffff1, spawn=False, funcs=GO):
     e = Elf(pie)
-    text = e.add(".text", CODE)
+    funcs = funcs + (SPAWN if spawn else ())
+    at = e.here()
+    code = CODE + b"\x55" * (16 * len(funcs))
+    if spawn:  # newproc.func1 is the fourth
+        code = code[:48] + calls(at + 48, at + 64, at + 80)
+    text = e.add(".text", code)
     e.add(".go.buildinfo", buildinfo(version))
-    tab = e.add(".data.rel.ro.gopclntab" if pie else ".gopclntab", pclntab(text, GO, magic))
+    tab = e.add(".data.rel.ro.gopclntab" if pie else ".gopclntab", pclntab(text, funcs, magic))
     module = struct.pack("<Q", tab) + b"\0" * 168 + struct.pack("<Q", text)
     at = e.add(".noptrdata", b"\0" * 8 + module) + 8
     if pie:
         e.add(".rela.dyn", struct.pack("<QQq", at, 8, tab) + struct.pack("<QQq", at + 176, 8, text), RELA, 0, 24)
     if not stripped:
-        syms = [(n.decode(), text + 16 * (i & 1)) for i, n in enumerate(GO)]
+        syms = [(n.decode(), text + 16 * i) for i, n in enumerate(funcs)]
         e.symbols(".symtab", ".strtab", SYMTAB, syms + [("go:itab.*crypto/tls.Conn,net.Conn", at)])
     return e.bytes()
 
@@ -183,6 +197,53 @@ def asyncio(pie, spec, packed=False):
     return e.bytes()
 
 
+DOCS = ("put($self, /, item, block=True, timeout=None)\n--\n", "get($self, /, block=True, timeout=None)\n--\n",
+        "get_nowait($self, /)\n--\n")
+
+
+def queue():
+    """Three methods: name, function, flags, documentation."""
+    e = Elf(pie=True)
+    text = e.add(".text", CODE)
+    docs = [d.encode() + b"\0" for d in DOCS]
+    first = e.add(".rodata", b"".join(docs))
+    table = e.add(".data", b"\0" * 32 * len(docs))
+    words = {}
+    for i in range(len(docs)):
+        words[table + 32 * i + 8] = text + 16
+        words[table + 32 * i + 24] = first + sum(map(len, docs[:i]))
+    e.add(".rela.dyn", b"".join(struct.pack("<QQQ", w, 8, v) for w, v in words.items()), RELA, 0, 24)
+    return e.bytes()
+
+
+RESET = bytes.fromhex("55f20f104738488b47104889c0488b80100100004889c0488b90800500004889d2f20f584210c3")
+BUILTINS = {
+    "AsyncFunctionAwait": "4c8b484f", "AsyncFunctionAwaitCaught": "4c8b484f", "AsyncFunctionAwaitUncaught": "4c8b484f",
+    "AsyncFunctionAwaitResolveClosure": "488b561f", "AsyncFunctionAwaitRejectClosure": "488b561f",
+    "RunMicrotasks": "4c896018",
+}
+V8 = ("14MicrotaskQueue13RunMicrotasksEPNS0_7IsolateE", "18ScavengerCollector30HandleSurvivingNewLargeObjectsEv",
+      "20MarkCompactCollector29UpdatePointersAfterEvacuationEv")
+
+
+def node(stripped=False, drop="", reset=RESET):
+    e = Elf(pie=True)
+    funcs = {"_ZN4node5StartEiPPc": b"", "_ZN4node21InternalCallbackScopeC1EPNS_9AsyncWrapEi": b"",
+             "_ZN4node9AsyncWrap10AsyncResetEN2v85LocalINS1_6ObjectEEEdb": reset}
+    inner = {"Builtins_" + n: bytes.fromhex("55" + code) for n, code in BUILTINS.items() if n != drop}
+    inner.update(("_ZN2v88internal" + n, b"") for n in V8)
+    at, code = {}, b""
+    for name, body in {**funcs, **inner}.items():
+        at[name] = len(code)
+        code += (body or b"\x55") + b"\x90" * (256 - len(body or b"x"))
+    text = e.add(".text", code)
+    e.add(".rodata", b"https://nodejs.org/download/release/v22.1.0/node-v22.1.0-headers.tar.gz\0" + b"x" * 64)
+    e.symbols(".dynsym", ".dynstr", DYNSYM, [(n, text + at[n]) for n in funcs])
+    if not stripped:
+        e.symbols(".symtab", ".strtab", SYMTAB, [(n, text + at[n]) for n in inner])
+    return e.bytes()
+
+
 def libc():
     e = Elf(pie=True)
     e.add(".text", CODE)
@@ -207,19 +268,23 @@ SEEDS = {
     "asyncio-fixed": asyncio(False, False), "asyncio-spec-fixed": asyncio(False, True), "asyncio-pie": asyncio(True, False),
     "asyncio-spec-pie": asyncio(True, True), "asyncio-relr": asyncio(True, False, True), "libc": libc(),
     "dotnet": section("__managedcode"), "tokio-name": section(".x"), "graalvm": section(".svm_heap"),
-    "arm64": Elf(machine=183).bytes(), "nothing": b"\x7fELF\2\1\1" + b"\0" * 57,
+    "node": node(), "node-stripped": node(True), "node-ids": node(reset=b"\xc3"), "node-old": node(drop="AsyncFunctionAwait"),
+    "node-none": node(drop="RunMicrotasks"), "queue": queue(), "go-spawn": go(b"go1.22.3", spawn=True),
+    "go-spawn-symbols": go(b"go1.24.1", stripped=False, spawn=True), "arm64": Elf(machine=183).bytes(), "nothing": b"\x7fELF\2\1\1" + b"\0" * 57,
 }
 
 
-def memory(minor, run=64, key=3):
-    """What clew_python__live() looks at; offsets from src/probe/python_offsets.h."""
-    rows = {}
+def layout(minor):
+    """A row of src/probe/python_offsets.h."""
     text = (pathlib.Path(__file__).resolve().parents[2] / "src/probe/python_offsets.h").read_text()
-    for line in text.splitlines():
-        if line.strip().startswith("{"):
-            v = [int(w) for w in line[line.index("{") + 1:line.index("}")].split(",")]
-            rows[v[0]] = v
-    _, ctx, key_init, key_off, interps, threads, tid, _ = rows[minor]
+    rows = [[int(w) for w in line[line.index("{") + 1:line.index("}")].split(",")]
+            for line in text.splitlines() if line.strip().startswith("{")]
+    return next(r for r in rows if r[0] == minor)
+
+
+def memory(minor, run=64, key=3):
+    """What clew_python__live() looks at."""
+    _, ctx, key_init, key_off, interps, threads, tid = layout(minor)[:7]
     mem = bytearray(0x900)
 
     def word(at, v):

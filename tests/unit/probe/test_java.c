@@ -3,6 +3,7 @@
 #include "spawn.h"
 
 #include <sys/mman.h>
+#include <time.h>
 
 #include "probe/java_runtime.h"
 #include "probe/runtime.h"
@@ -58,6 +59,181 @@ static void nothing_there(void **state)
 	close(fd);
 }
 
+/* ---- a JVM by hand: addresses are offsets in its memory ------------------------------------- */
+
+enum {
+	SYMS = 8,
+	STRUCTS = 256,
+	TYPES = 4096,
+	THREAD = 4608,
+	POOL = 5120,
+	FREE = 6144,
+	SIZE = 65536
+};
+
+struct jvm {
+	uint8_t mem[SIZE];
+	uint64_t free, entry;
+	struct clew_java_facts facts;
+};
+
+static void set(struct jvm *j, uint64_t at, uint64_t value)
+{
+	memcpy(j->mem + at, &value, 8);
+}
+
+static uint64_t put(struct jvm *j, const void *p, size_t n)
+{
+	uint64_t at = j->free;
+
+	memcpy(j->mem + at, p, n);
+	j->free += (n + 15) & ~7ULL;
+	return at;
+}
+
+static uint64_t put_word(struct jvm *j, uint64_t value)
+{
+	return put(j, &value, 8);
+}
+
+static uint64_t put_text(struct jvm *j, const char *text)
+{
+	return put(j, text, strlen(text) + 1);
+}
+
+/* One line of gHotSpotVMStructs: an offset, or a static and what it holds. */
+static void describe(struct jvm *j, const char *type, const char *field, bool is_static, uint64_t v)
+{
+	set(j, j->entry, put_text(j, type));
+	set(j, j->entry + 8, put_text(j, field));
+	set(j, j->entry + 24, is_static);
+	set(j, j->entry + (is_static ? 40 : 32), is_static ? put_word(j, v) : v);
+	j->entry += 48;
+}
+
+/* Two threads, and one class, java.lang.Thread, which is its own successor. */
+static struct jvm *made(const char *version)
+{
+	static const struct {
+		const char *type, *field;
+		uint64_t off;
+	} offsets[] = {
+		{"JavaThread", "_threadObj", 8},
+		{"JavaThread", "_vthread", 16},
+		{"JavaThread", "_osthread", 24},
+		{"OSThread", "_thread_id", 8},
+		{"OSThread", "_pthread_id", 16},
+		{"ThreadsList", "_length", 0},
+		{"ThreadsList", "_threads", 8},
+		{"CollectedHeap", "_total_collections", 0},
+		{"CollectedHeap", "_is_gc_active", 8},
+		{"Klass", "_name", 8},
+		{"Klass", "_next_link", 16},
+		{"Klass", "_class_loader_data", 24},
+		{"ClassLoaderData", "_klasses", 32},
+		{"InstanceKlass", "_fieldinfo_stream", 40},
+		{"InstanceKlass", "_constants", 48},
+		{"Symbol", "_length", 0},
+		{"Symbol", "_body", 2},
+		{"JVMFlag", "_name", 0},
+		{"JVMFlag", "_addr", 8},
+	};
+	static const uint64_t words[CLEW_JAVA_SYMS] = {STRUCTS, 0,     8, 24, 32, 40,
+						       48,	TYPES, 0, 8,  16};
+	struct jvm *j = calloc(1, sizeof(*j));
+	uint64_t threads[2], list[2] = {2}, flags[4], one;
+
+	assert_non_null(j);
+	j->free = FREE;
+	j->entry = STRUCTS;
+	one = put_word(j, 1);
+	for (int i = 0; i < CLEW_JAVA_SYMS; i++) {
+		j->facts.sym[i] = SYMS + 8 * (uint64_t)i;
+		set(j, j->facts.sym[i], words[i]);
+	}
+	for (size_t i = 0; i < sizeof(offsets) / sizeof(offsets[0]); i++)
+		describe(j, offsets[i].type, offsets[i].field, false, offsets[i].off);
+	for (int i = 0; i < 2; i++) {
+		uint64_t tcb = put(j, j->mem + 32768, 1536), os[] = {0, 5, tcb};
+		uint64_t jt[] = {0, 0, 0, put(j, os, sizeof(os))};
+
+		threads[i] = put(j, jt, sizeof(jt));
+		set(j, tcb, tcb);
+		set(j, tcb + 64, threads[i]);
+		set(j, tcb + 8, (uint64_t)i);
+	}
+	list[1] = put(j, threads, sizeof(threads));
+	flags[0] = put_text(j, "UseG1GC");
+	flags[2] = put_text(j, "UseCompressedOops");
+	flags[1] = flags[3] = one;
+	describe(j, "ThreadsSMRSupport", "_java_thread_list", true, put(j, list, sizeof(list)));
+	describe(j, "Universe", "_collectedHeap", true, one);
+	describe(j, "JVMFlag", "flags", true, put(j, flags, sizeof(flags)));
+	describe(j, "JVMFlag", "numFlags", true, 2);
+	describe(j, "CompressedOops", "_base", true, 0);
+	describe(j, "CompressedOops", "_shift", true, 3);
+	describe(j, "Abstract_VM_Version", "_s_vm_release", true, put_text(j, version));
+	describe(j, "Abstract_VM_Version", "_vm_major_version", true, 21);
+	describe(j, "vmClasses", "_klasses[static_cast<int>(vmClassID::Thread_klass_knum)]", true,
+		 THREAD);
+	set(j, TYPES, put_text(j, "ConstantPool"));
+	set(j, TYPES + 8, 8);
+	set(j, TYPES + 16, put_text(j, "JVMFlag"));
+	set(j, TYPES + 24, 16);
+	set(j, THREAD + 8, put(j, "\x10\0java/lang/Thread", 19));
+	set(j, THREAD + 16, THREAD);
+	set(j, THREAD + 24, THREAD);
+	set(j, THREAD + 32, THREAD);
+	set(j, THREAD + 48, POOL);
+	return j;
+}
+
+static int look(struct jvm *j, struct clew_java_live *live)
+{
+	int fd = memory_of(j->mem, sizeof(j->mem)), err;
+
+	err = clew_java__live(fd, &j->facts, 0, live);
+	close(fd);
+	free(j);
+	return err;
+}
+
+/* The version is text of the process: it is printed, and exported as UTF-8. */
+static void version_unprintable(void **state)
+{
+	struct clew_java_live live;
+
+	(void)state;
+	assert_int_equal(look(made("21.0.1\x1b[2J\xff"), &live), 0);
+	assert_int_equal(live.entry.java_self, 64);
+	assert_string_equal(live.version, "21.0.1");
+}
+
+/* A list of classes without an end, each with fields to read: minutes, if nobody counted. */
+static void classes_endless(void **state)
+{
+	struct jvm *j = made("21.0.1");
+	uint8_t stream[1 + 5 * 180 + 8];
+	struct clew_java_live live;
+	struct timespec from, to;
+	uint32_t len = sizeof(stream);
+
+	(void)state;
+	memset(stream, 1, sizeof(stream));
+	stream[0] = 181; /* fields; the name of each is the first in the pool */
+	for (size_t i = 2; i < sizeof(stream); i += 5)
+		stream[i] = 2;
+	memcpy(j->mem + 16384, &len, 4);
+	memcpy(j->mem + 16388, stream, sizeof(stream));
+	set(j, THREAD + 40, 16384);
+	set(j, POOL + 16, put(j, "\x01\0a", 4));
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &from);
+	assert_int_equal(look(j, &live), 0);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &to);
+	assert_false(live.objects);
+	assert_true(to.tv_sec - from.tv_sec < 20);
+}
+
 /* A real one, when there is one; its virtual threads and its pools are known by then. */
 static void live_jvm(void **state)
 {
@@ -99,6 +275,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(garbage),
 		cmocka_unit_test(nothing_there),
+		cmocka_unit_test(version_unprintable),
+		cmocka_unit_test(classes_endless),
 		cmocka_unit_test(live_jvm),
 	};
 

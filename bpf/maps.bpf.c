@@ -20,5 +20,6 @@ struct clew_map_stats stats SEC(".maps");
 const volatile struct clew_bpf_config config = {};
 volatile __u32 stopped = 0;
 volatile __u32 watch = 0;
+struct clew_proc unlisted = {.flags = CLEW_PROC_THREADS};
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";

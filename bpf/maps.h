@@ -138,7 +138,8 @@ extern struct clew_map_watch_ports watch_ports SEC(".maps");
 extern struct clew_map_stats stats SEC(".maps");
 
 extern const volatile struct clew_bpf_config config;
-extern volatile __u32 stopped; /* the agent drains: nothing new is reported */
-extern volatile __u32 watch;   /* of event loops' waits, as clew_segment.watch */
+extern volatile __u32 stopped;	  /* the agent drains: nothing new is reported */
+extern struct clew_proc unlisted; /* of every process that nobody listed (trace_all) */
+extern volatile __u32 watch;	  /* of event loops' waits, as clew_segment.watch */
 
 #endif

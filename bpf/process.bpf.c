@@ -105,7 +105,6 @@ int clew_sock_state(struct bpf_raw_tracepoint_args *ctx)
 	struct sock *sk = (void *)ctx->args[0];
 	int state = ctx->args[2];
 	__u64 key = (__u64)sk;
-	struct clew_proc spare;
 	struct clew_kconn *c;
 	bool held;
 
@@ -116,7 +115,7 @@ int clew_sock_state(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	}
 	if (state == CLEW_TCP_SYN_SENT) {
-		if (traced(bpf_get_current_pid_tgid() >> 32, &spare)) {
+		if (traced(bpf_get_current_pid_tgid() >> 32)) {
 			bpf_map_delete_elem(&conns, &key);
 			conn_connecting(sk, 0);
 		}

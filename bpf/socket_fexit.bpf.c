@@ -15,11 +15,11 @@
 static __always_inline int on_exit(__u32 slot, struct socket *so, struct msghdr *msg, __u8 dir,
 				   long ret)
 {
-	struct clew_proc spare, *p;
+	struct clew_proc *p;
 
 	if (ret < 0 || (ret == 0 && dir == CLEW_SEND))
 		return 0;
-	p = traced(bpf_get_current_pid_tgid() >> 32, &spare);
+	p = traced(bpf_get_current_pid_tgid() >> 32);
 	return p ? socket_io(p, slot, so, msg, dir, ret) : 0;
 }
 
@@ -78,10 +78,9 @@ int BPF_PROG(clew_fx_unix_sendpage, struct socket *so, void *page, int off, size
 /* accept(2): the new socket has no file yet, so no inode number: it is learnt at the first call */
 static __always_inline int on_accept(struct socket *newso)
 {
-	struct clew_proc spare;
 	struct sock *sk = BPF_CORE_READ(newso, sk);
 
-	if (sk && traced(bpf_get_current_pid_tgid() >> 32, &spare))
+	if (sk && traced(bpf_get_current_pid_tgid() >> 32))
 		conn_accepted(sk, 0);
 	return 0;
 }
@@ -101,9 +100,8 @@ int BPF_PROG(clew_fx_unix_accept, struct socket *so, struct socket *newso)
 SEC("?fexit/unix_stream_connect")
 int BPF_PROG(clew_fx_unix_connect, struct socket *so, void *addr, int len, int flags, int ret)
 {
-	struct clew_proc spare;
 
-	if (!ret && traced(bpf_get_current_pid_tgid() >> 32, &spare))
+	if (!ret && traced(bpf_get_current_pid_tgid() >> 32))
 		conn_connecting(BPF_CORE_READ(so, sk), BPF_CORE_READ(so, file, f_inode, i_ino));
 	return 0;
 }
@@ -113,7 +111,7 @@ int BPF_PROG(clew_fx_unix_connect, struct socket *so, void *addr, int len, int f
 SEC("?fexit/do_epoll_wait")
 int BPF_PROG(clew_fx_epoll, int epfd, void *events, int max)
 {
-	struct clew_proc spare, *p = traced(bpf_get_current_pid_tgid() >> 32, &spare);
+	struct clew_proc *p = traced(bpf_get_current_pid_tgid() >> 32);
 
 	if (p && !waits_for_one(p, epfd, max))
 		context_loop_turn(p);
@@ -122,11 +120,11 @@ int BPF_PROG(clew_fx_epoll, int epfd, void *events, int max)
 
 static __always_inline int on_poll(struct pt_regs *regs)
 {
-	struct clew_proc spare, *p;
+	struct clew_proc *p;
 
 	if (SYS_ARG2(regs) < 2)
 		return 0;
-	p = traced(bpf_get_current_pid_tgid() >> 32, &spare);
+	p = traced(bpf_get_current_pid_tgid() >> 32);
 	if (p)
 		context_loop_turn(p);
 	return 0;

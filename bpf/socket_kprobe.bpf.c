@@ -64,11 +64,10 @@ static __always_inline int tcp_enter(struct socket *so, struct msghdr *msg, __u8
 				     bool want_eof)
 {
 	__u64 id = bpf_get_current_pid_tgid();
-	struct clew_proc spare;
 	struct call *call;
 	struct sock *sk;
 
-	if (!traced(id >> 32, &spare))
+	if (!traced(id >> 32))
 		return 0;
 	sk = KPTR(socket, so, sk);
 	if (!sk || KREAD(sock, sk, sk_protocol) != CLEW_IPPROTO_TCP)
@@ -136,7 +135,7 @@ SEC("?kprobe/release_sock")
 int BPF_KPROBE(clew_kp_release_sock, struct sock *sk)
 {
 	__u64 id = bpf_get_current_pid_tgid();
-	struct clew_proc spare, *p = traced(id >> 32, &spare);
+	struct clew_proc *p = traced(id >> 32);
 	struct call *call = p ? call_of(id, false) : NULL;
 	__u32 n;
 
@@ -191,10 +190,9 @@ int BPF_KPROBE(clew_kp_inet_sendpage, struct socket *so, void *page, int off, si
 static __always_inline int unix_enter(struct socket *so, struct msghdr *msg, __u8 dir, __u64 len)
 {
 	__u64 id = bpf_get_current_pid_tgid();
-	struct clew_proc spare;
 	struct call *call;
 
-	if (!so || !traced(id >> 32, &spare))
+	if (!so || !traced(id >> 32))
 		return 0;
 	call = call_of(id, true);
 	if (!call || call->unix_open) /* the kernel had no instance left for the last one */
@@ -220,12 +218,12 @@ static __always_inline int unix_leave(__u32 slot, long ret, int flags)
 {
 	__u64 id = bpf_get_current_pid_tgid();
 	struct call *call = call_of(id, false);
-	struct clew_proc spare, *p;
+	struct clew_proc *p;
 
 	if (!call || !call->unix_open)
 		return 0;
 	call->unix_open = 0;
-	p = traced(id >> 32, &spare);
+	p = traced(id >> 32);
 	if (flags & ALL_ON_ZERO && !ret)
 		ret = call->left;
 	if (!p || ret <= 0)
@@ -347,9 +345,8 @@ static __always_inline int unix_ended(__u32 slot, struct sock *sk)
 SEC("?kprobe/unix_stream_recvmsg")
 int BPF_KPROBE(clew_kp_unix_recvmsg, struct socket *so, void *msg, size_t len, int flags)
 {
-	struct clew_proc spare;
 
-	if (!len || flags & CLEW_MSG_PEEK || !traced(bpf_get_current_pid_tgid() >> 32, &spare))
+	if (!len || flags & CLEW_MSG_PEEK || !traced(bpf_get_current_pid_tgid() >> 32))
 		return 0;
 	return unix_ended(6, KPTR(socket, so, sk));
 }
@@ -369,9 +366,8 @@ int BPF_KPROBE(clew_kp_unix_wakeup, struct sock *sk)
 SEC("?kprobe/security_sock_graft")
 int BPF_KPROBE(clew_kp_accepted, struct sock *sk)
 {
-	struct clew_proc spare;
 
-	if (traced(bpf_get_current_pid_tgid() >> 32, &spare))
+	if (traced(bpf_get_current_pid_tgid() >> 32))
 		conn_accepted(sk, 0);
 	return 0;
 }
@@ -379,16 +375,15 @@ int BPF_KPROBE(clew_kp_accepted, struct sock *sk)
 SEC("?kprobe/security_unix_stream_connect")
 int BPF_KPROBE(clew_kp_unix_connect, struct sock *sk)
 {
-	struct clew_proc spare;
 
-	if (traced(bpf_get_current_pid_tgid() >> 32, &spare))
+	if (traced(bpf_get_current_pid_tgid() >> 32))
 		conn_connecting(sk, BPF_CORE_READ(sk, sk_socket, file, f_inode, i_ino));
 	return 0;
 }
 
 static __always_inline int on_wait(struct pt_regs *regs, bool epoll)
 {
-	struct clew_proc spare, *p = traced(bpf_get_current_pid_tgid() >> 32, &spare);
+	struct clew_proc *p = traced(bpf_get_current_pid_tgid() >> 32);
 
 	if (p && !(epoll && waits_for_one(p, PT_REGS_PARM1_CORE_SYSCALL(regs),
 					  PT_REGS_PARM3_CORE_SYSCALL(regs))))

@@ -223,12 +223,12 @@ static __always_inline void buffer_of_call(struct work *w, struct sock *sk, bool
 
 static __always_inline int on_length(__u32 slot, struct sock *sk, int ret, __u8 dir)
 {
-	struct clew_proc spare, *p;
+	struct clew_proc *p;
 	struct work *w;
 
 	if (ret < 0 || (ret == 0 && dir == CLEW_SEND))
 		return 0;
-	p = traced(bpf_get_current_pid_tgid() >> 32, &spare);
+	p = traced(bpf_get_current_pid_tgid() >> 32);
 	w = p ? work_of(slot) : NULL;
 	if (!w)
 		return 0;
@@ -268,11 +268,11 @@ SEC("?tp_btf/sys_exit")
 int BPF_PROG(clew_rt_turn, struct pt_regs *regs, long ret)
 {
 	enum what what = what_of(SYS_NR(regs));
-	struct clew_proc spare, *p;
+	struct clew_proc *p;
 
 	if (what != W_LOOP && what != W_POLL)
 		return 0;
-	p = traced(bpf_get_current_pid_tgid() >> 32, &spare);
+	p = traced(bpf_get_current_pid_tgid() >> 32);
 	if (p && is_loop_wait(p, regs, what))
 		context_loop_turn(p);
 	return 0;
@@ -281,13 +281,13 @@ int BPF_PROG(clew_rt_turn, struct pt_regs *regs, long ret)
 SEC("?tp_btf/sys_exit")
 int BPF_PROG(clew_sys_exit, struct pt_regs *regs, long ret)
 {
-	struct clew_proc spare, *p;
+	struct clew_proc *p;
 	long nr = SYS_NR(regs);
 	enum what what = what_of(nr);
 
 	if (what == W_NONE)
 		return 0;
-	p = traced(bpf_get_current_pid_tgid() >> 32, &spare);
+	p = traced(bpf_get_current_pid_tgid() >> 32);
 	if (!p)
 		return 0;
 	if (what == W_LOOP || what == W_POLL) {

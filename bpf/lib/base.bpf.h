@@ -113,9 +113,9 @@ static __always_inline void proc_del(__u32 tgid)
 
 /*
  * The filter that comes before anything else: the entry of the current process, or NULL when it
- * is not traced. `spare` is the entry that stands for processes nobody listed (trace_all).
+ * is not traced.
  */
-static __always_inline struct clew_proc *traced(__u32 tgid, struct clew_proc *spare)
+static __always_inline struct clew_proc *traced(__u32 tgid)
 {
 	__u32 low = tgid % CLEW_PROC_SLOTS;
 	struct clew_proc_slot *slot = bpf_map_lookup_elem(&proc_cache, &low);
@@ -130,11 +130,7 @@ static __always_inline struct clew_proc *traced(__u32 tgid, struct clew_proc *sp
 	p = bpf_map_lookup_elem(&procs, &tgid);
 	if (p)
 		return p->flags & CLEW_PROC_EXCLUDED ? NULL : p;
-	if (!config.trace_all)
-		return NULL;
-	__builtin_memset(spare, 0, sizeof(*spare));
-	spare->flags = CLEW_PROC_THREADS;
-	return spare;
+	return config.trace_all ? &unlisted : NULL;
 }
 
 static __always_inline void header_of(struct clew_event *h, __u8 type, __u16 size, __u32 turn,

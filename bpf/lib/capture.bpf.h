@@ -382,7 +382,7 @@ static __always_inline void cut_set(struct work *w, const struct clew_kconn *c)
 static __always_inline void note_other(struct clew_proc *p, struct clew_kconn *c)
 {
 	count(CLEW_STAT_SKIP_IGNORED);
-	if (p->flags & CLEW_PROC_THREADS && ++c->budget == CLEW_CALLS_OTHER)
+	if (p != &unlisted && p->flags & CLEW_PROC_THREADS && ++c->budget == CLEW_CALLS_OTHER)
 		p->flags |= CLEW_PROC_OTHER;
 }
 

@@ -24,6 +24,9 @@
 #include "clew.skel.h"
 #include "probe/programs.h"
 
+#define PROG_NAME   64
+#define REFUSED_MAX 8
+
 struct clew_programs {
 	struct clew_bpf *skel;
 	enum clew_capture_layer layer;
@@ -33,6 +36,8 @@ struct clew_programs {
 	struct bpf_link *waits; /* the hook on event loops' waits, NULL: not attached */
 	uint32_t watch;		/* clew_segment.watch, the next time that they are watched */
 	int nr_cpus;
+	char refused[REFUSED_MAX][PROG_NAME]; /* programs inside processes that do not load here */
+	uint32_t nr_refused;
 };
 
 /* A program that runs while the switch is thrown is done after that, preempted or not. */
@@ -86,9 +91,21 @@ static const struct layer *layer_of(enum clew_capture_layer layer)
 	return NULL;
 }
 
+/* The program that the last load failed at. libbpf tells it in its messages alone. */
+static _Thread_local char failed_at[PROG_NAME];
+
 /* libbpf speaks only in debug mode; a failed load prints the verifier's last lines. */
 static int print_libbpf(enum libbpf_print_level level, const char *fmt, va_list args)
 {
+	char text[sizeof("libbpf: prog ''") + PROG_NAME];
+	va_list again;
+
+	if (level == LIBBPF_WARN && strstr(fmt, "failed")) {
+		va_copy(again, args);
+		vsnprintf(text, sizeof(text), fmt, again);
+		va_end(again);
+		sscanf(text, "libbpf: prog '%63[^']'", failed_at);
+	}
 	if (clew_log__level() < CLEW_LOG_DEBUG || level == LIBBPF_DEBUG)
 		return 0;
 	return vfprintf(stderr, fmt, args);
@@ -127,12 +144,24 @@ static bool of_layer(const struct layer *layer, const char *name)
 	return false;
 }
 
+static bool is_uprobe(const struct bpf_program *prog)
+{
+	return !strncmp(bpf_program__section_name(prog), "uprobe", 6) ||
+	       !strncmp(bpf_program__section_name(prog), "?uprobe", 7);
+}
+
+static bool is_refused(const struct clew_programs *pr, const char *name)
+{
+	for (uint32_t i = 0; i < pr->nr_refused; i++)
+		if (!strcmp(pr->refused[i], name))
+			return true;
+	return false;
+}
+
 /* Which of the programs are loaded: those of every layer, and this layer's where they fit. */
 static void choose(struct clew_programs *pr, const struct btf *btf, const struct layer *layer)
 {
 	struct bpf_program *prog;
-
-	bool walks = enum_has(btf, "bpf_func_id", "BPF_FUNC_for_each_map_elem"); /* 5.13 */
 
 	bpf_object__for_each_program(prog, pr->skel->obj)
 	{
@@ -145,7 +174,7 @@ static void choose(struct clew_programs *pr, const struct btf *btf, const struct
 		if (on && layer->layer != CLEW_LAYER_RAWTP)
 			on = kernel_has(btf, hooked(prog));
 		else
-			on = walks || strcmp(name, "clew_node_moved") != 0;
+			on = !is_refused(pr, name);
 		bpf_program__set_autoload(prog, on);
 		continue;
 	next:
@@ -197,30 +226,45 @@ static void set_uprobe_type(struct clew_programs *pr)
 							      BPF_TRACE_UPROBE_MULTI);
 }
 
+/* Go on without the program that failed? The kernel's hooks are needed, a runtime's probe is not.
+ */
+static bool goes_without(struct clew_programs *pr)
+{
+	struct bpf_program *prog = bpf_object__find_program_by_name(pr->skel->obj, failed_at);
+
+	if (!prog || !is_uprobe(prog) || pr->nr_refused == REFUSED_MAX)
+		return false;
+	clew_log(CLEW_LOG_WARN,
+		 "the kernel refuses %s: what it would prove will be unknown; run with -v for the "
+		 "verifier's words",
+		 failed_at);
+	memcpy(pr->refused[pr->nr_refused++], failed_at, PROG_NAME);
+	return true;
+}
+
 static int load_layer(struct clew_programs *pr, const struct clew_config *cfg,
 		      const struct btf *btf, const struct layer *layer)
 {
+	bool again;
 	int err;
 
-	pr->skel = clew_bpf__open();
-	if (!pr->skel)
-		return -errno;
-	choose(pr, btf, layer);
-	configure(pr, cfg, layer);
-	set_uprobe_type(pr);
-	err = clew_bpf__load(pr->skel);
-	if (err) {
-		clew_bpf__destroy(pr->skel);
-		pr->skel = NULL;
-	}
+	do {
+		pr->skel = clew_bpf__open();
+		if (!pr->skel)
+			return -errno;
+		choose(pr, btf, layer);
+		configure(pr, cfg, layer);
+		set_uprobe_type(pr);
+		failed_at[0] = '\0';
+		err = clew_bpf__load(pr->skel);
+		again = err && goes_without(pr);
+		if (err) {
+			clew_bpf__destroy(pr->skel);
+			pr->skel = NULL;
+		}
+	} while (again);
 	pr->layer = layer->layer;
 	return err;
-}
-
-static bool is_uprobe(const struct bpf_program *prog)
-{
-	return !strncmp(bpf_program__section_name(prog), "uprobe", 6) ||
-	       !strncmp(bpf_program__section_name(prog), "?uprobe", 7);
 }
 
 static void free_links(struct clew_programs *pr)
@@ -519,6 +563,8 @@ int clew_programs__uprobe(struct clew_programs *pr, uint32_t pid,
 
 	if (!prog)
 		return -EINVAL;
+	if (bpf_program__fd(prog) < 0)
+		return -EOPNOTSUPP; /* refused, which was said */
 	at_return = clew_site__info(site->kind)->at_return;
 	if (pr->uprobe_multi) {
 		unsigned long off = site->off;

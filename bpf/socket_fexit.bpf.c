@@ -100,7 +100,6 @@ int BPF_PROG(clew_fx_unix_accept, struct socket *so, struct socket *newso)
 SEC("?fexit/unix_stream_connect")
 int BPF_PROG(clew_fx_unix_connect, struct socket *so, void *addr, int len, int flags, int ret)
 {
-
 	if (!ret && traced(bpf_get_current_pid_tgid() >> 32))
 		conn_connecting(BPF_CORE_READ(so, sk), BPF_CORE_READ(so, file, f_inode, i_ino));
 	return 0;
@@ -140,4 +139,29 @@ SEC("?fexit/" SYSCALL_FN "ppoll")
 int BPF_PROG(clew_fx_ppoll, struct pt_regs *regs)
 {
 	return on_poll(regs);
+}
+
+/* How many it waits for cannot be told afterwards; none: a sleep. */
+static __always_inline int on_select(struct pt_regs *regs)
+{
+	struct clew_proc *p;
+
+	if ((int)SYS_ARG1(regs) < 1)
+		return 0;
+	p = traced(bpf_get_current_pid_tgid() >> 32);
+	if (p)
+		context_loop_turn(p);
+	return 0;
+}
+
+SEC("?fexit/" SYSCALL_FN "select")
+int BPF_PROG(clew_fx_select, struct pt_regs *regs)
+{
+	return on_select(regs);
+}
+
+SEC("?fexit/" SYSCALL_FN "pselect6")
+int BPF_PROG(clew_fx_pselect, struct pt_regs *regs)
+{
+	return on_select(regs);
 }

@@ -345,7 +345,6 @@ static __always_inline int unix_ended(__u32 slot, struct sock *sk)
 SEC("?kprobe/unix_stream_recvmsg")
 int BPF_KPROBE(clew_kp_unix_recvmsg, struct socket *so, void *msg, size_t len, int flags)
 {
-
 	if (!len || flags & CLEW_MSG_PEEK || !traced(bpf_get_current_pid_tgid() >> 32))
 		return 0;
 	return unix_ended(6, KPTR(socket, so, sk));
@@ -366,7 +365,6 @@ int BPF_KPROBE(clew_kp_unix_wakeup, struct sock *sk)
 SEC("?kprobe/security_sock_graft")
 int BPF_KPROBE(clew_kp_accepted, struct sock *sk)
 {
-
 	if (traced(bpf_get_current_pid_tgid() >> 32))
 		conn_accepted(sk, 0);
 	return 0;
@@ -375,7 +373,6 @@ int BPF_KPROBE(clew_kp_accepted, struct sock *sk)
 SEC("?kprobe/security_unix_stream_connect")
 int BPF_KPROBE(clew_kp_unix_connect, struct sock *sk)
 {
-
 	if (traced(bpf_get_current_pid_tgid() >> 32))
 		conn_connecting(sk, BPF_CORE_READ(sk, sk_socket, file, f_inode, i_ino));
 	return 0;
@@ -420,4 +417,17 @@ SEC("?kprobe/" SYSCALL_FN "ppoll")
 int BPF_KPROBE(clew_kp_ppoll, struct pt_regs *regs)
 {
 	return PT_REGS_PARM2_CORE_SYSCALL(regs) > 1 ? on_wait(regs, false) : 0;
+}
+
+/* select for any: the other layers, which come afterwards, cannot tell how many either */
+SEC("?kprobe/" SYSCALL_FN "select")
+int BPF_KPROBE(clew_kp_select, struct pt_regs *regs)
+{
+	return (int)PT_REGS_PARM1_CORE_SYSCALL(regs) > 0 ? on_wait(regs, false) : 0;
+}
+
+SEC("?kprobe/" SYSCALL_FN "pselect6")
+int BPF_KPROBE(clew_kp_pselect, struct pt_regs *regs)
+{
+	return (int)PT_REGS_PARM1_CORE_SYSCALL(regs) > 0 ? on_wait(regs, false) : 0;
 }

@@ -36,6 +36,7 @@ enum what {
 	W_SEND_MMSG,
 	W_LOOP,
 	W_POLL,
+	W_SELECT,
 	W_ACCEPT,
 	W_CONNECT,
 	W_SPLICE
@@ -73,6 +74,9 @@ static __always_inline enum what what_of(long nr)
 	case SYS_POLL:
 	case SYS_PPOLL:
 		return W_POLL;
+	case SYS_SELECT:
+	case SYS_PSELECT6:
+		return W_SELECT;
 	case SYS_ACCEPT:
 	case SYS_ACCEPT4:
 		return W_ACCEPT;
@@ -255,12 +259,19 @@ int BPF_PROG(clew_rt_recv, struct sock *sk, int ret, int flags)
 	return flags & CLEW_MSG_PEEK ? 0 : on_length(2, sk, ret, CLEW_RECV);
 }
 
-/* A wait for more than one thing at a time. */
+static __always_inline bool is_wait(enum what what)
+{
+	return what == W_LOOP || what == W_POLL || what == W_SELECT;
+}
+
+/* A wait for more than one thing at a time, or for nobody knows how many: select()'s sets tell
+ * only what was ready by now. */
 static __always_inline bool is_loop_wait(const struct clew_proc *p, struct pt_regs *regs,
 					 enum what what)
 {
-	return what == W_LOOP ? !waits_for_one(p, SYS_ARG1(regs), SYS_ARG3(regs))
-			      : SYS_ARG2(regs) > 1;
+	if (what == W_LOOP)
+		return !waits_for_one(p, SYS_ARG1(regs), SYS_ARG3(regs));
+	return what == W_SELECT ? (int)SYS_ARG1(regs) > 0 : SYS_ARG2(regs) > 1;
 }
 
 /* Event loops' turns alone. Attached when the first process that needs them is traced. */
@@ -270,7 +281,7 @@ int BPF_PROG(clew_rt_turn, struct pt_regs *regs, long ret)
 	enum what what = what_of(SYS_NR(regs));
 	struct clew_proc *p;
 
-	if (what != W_LOOP && what != W_POLL)
+	if (!is_wait(what))
 		return 0;
 	p = traced(bpf_get_current_pid_tgid() >> 32);
 	if (p && is_loop_wait(p, regs, what))
@@ -290,7 +301,7 @@ int BPF_PROG(clew_sys_exit, struct pt_regs *regs, long ret)
 	p = traced(bpf_get_current_pid_tgid() >> 32);
 	if (!p)
 		return 0;
-	if (what == W_LOOP || what == W_POLL) {
+	if (is_wait(what)) {
 		if (is_loop_wait(p, regs, what))
 			context_loop_turn(p);
 		return 0;

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * epoll.c - one thread, one epoll loop, that serves and calls out: what a thread does says nothing
- * about whose request it does it for. Sleeps are timers. Shapes as in ../../README.md: none, one,
- * seq, fan, post, after, err, timeout, abort; `flush`: a list that is served one by one.
+ * loop.c - one thread, one loop on epoll or (argument "select") select, that serves and calls out:
+ * what a thread does says nothing about whose request it does it for. Sleeps are timers. Shapes as
+ * in ../../README.md: none, one, seq, fan, post, after, err, timeout, abort; `flush`: a list that
+ * is served one by one.
  *
  * Descriptors block, but are read only when the loop says so; what is sent fits a socket buffer.
  */
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/select.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -41,7 +43,8 @@ struct timer {
 };
 
 static struct next next;
-static int epfd, listener;
+static int epfd = -1, listener;
+static struct conn *watched[FD_SETSIZE]; /* where there is no epoll */
 static struct timer timers[TIMERS];
 static size_t nr_timers;
 static struct conn *idle[IDLE_MAX];
@@ -78,11 +81,18 @@ static void watch(struct conn *c)
 {
 	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = c};
 
-	epoll_ctl(epfd, EPOLL_CTL_ADD, c->fd, &ev);
+	if (epfd >= 0)
+		epoll_ctl(epfd, EPOLL_CTL_ADD, c->fd, &ev);
+	else if (c->fd < FD_SETSIZE)
+		watched[c->fd] = c;
+	else
+		abort();
 }
 
 static void drop(struct conn *c)
 {
+	if (epfd < 0)
+		watched[c->fd] = NULL;
 	close(c->fd);
 	free(c);
 }
@@ -263,33 +273,69 @@ static int until_timer(void)
 	return first <= now ? 0 : (int)((first - now) / 1000000) + 1;
 }
 
-int main(void)
+static void accept_all(void)
 {
-	struct epoll_event evs[64], ev = {.events = EPOLLIN};
+	struct conn *c;
+	int fd;
+
+	while ((fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+		c = calloc(1, sizeof(*c));
+		c->fd = fd;
+		watch(c);
+	}
+}
+
+static void turn_epoll(int wait_ms)
+{
+	struct epoll_event evs[64];
+	int n = epoll_wait(epfd, evs, 64, wait_ms);
+
+	for (int i = 0; i < n; i++) {
+		if (evs[i].data.ptr)
+			readable(evs[i].data.ptr);
+		else
+			accept_all();
+	}
+}
+
+static void turn_select(int wait_ms)
+{
+	struct timeval tv = {wait_ms / 1000, wait_ms % 1000 * 1000};
+	fd_set set;
+
+	FD_ZERO(&set);
+	FD_SET(listener, &set);
+	for (int fd = 0; fd < FD_SETSIZE; fd++)
+		if (watched[fd])
+			FD_SET(fd, &set);
+	if (select(FD_SETSIZE, &set, NULL, NULL, wait_ms < 0 ? NULL : &tv) <= 0)
+		return;
+	for (int fd = 0; fd < FD_SETSIZE; fd++)
+		if (watched[fd] && FD_ISSET(fd, &set))
+			readable(watched[fd]);
+	if (FD_ISSET(listener, &set))
+		accept_all();
+}
+
+int main(int argc, char **argv)
+{
+	struct epoll_event ev = {.events = EPOLLIN};
+	bool epoll = argc < 2 || strcmp(argv[1], "select");
 
 	signal(SIGPIPE, SIG_IGN);
 	next__parse(&next);
-	epfd = epoll_create1(EPOLL_CLOEXEC);
 	listener = listen_here(SOCK_NONBLOCK);
-	epoll_ctl(epfd, EPOLL_CTL_ADD, listener, &ev);
+	if (epoll) {
+		epfd = epoll_create1(EPOLL_CLOEXEC);
+		epoll_ctl(epfd, EPOLL_CTL_ADD, listener, &ev);
+	}
 	if (noise_us())
 		noise(NULL);
 	for (;;) {
-		int n = epoll_wait(epfd, evs, 64, until_timer()), fd;
-
-		for (int i = 0; i < n; i++) {
-			struct conn *c = evs[i].data.ptr;
-
-			if (c) {
-				readable(c);
-				continue;
-			}
-			while ((fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
-				c = calloc(1, sizeof(*c));
-				c->fd = fd;
-				watch(c);
-			}
-		}
+		if (epoll)
+			turn_epoll(until_timer());
+		else
+			turn_select(until_timer());
 		run_timers();
 	}
 }

@@ -3,7 +3,7 @@
 # Proofs in virtual machines with other kernels. VM_KERNELS="6.1 6.12" takes fewer of them.
 VM_ALL := 5.10 6.1 6.12 sid
 VM_KERNELS ?= $(VM_ALL)
-VM_SHORT ?= 5.10 sid
+VM_SHORT ?= 5.10 sid 6.1:load 6.12:load
 VM_B := $(B)/tests/vm
 VM_INC := -idirafter /usr/include/$(MULTIARCH)
 VM_TOOLS := $(addprefix $(VM_B)/,smoke smoke.bpf.o smoke_fexit.bpf.o stack.bpf.o deeds verify)
@@ -35,7 +35,7 @@ $(VM_B)/verify: tests/vm/verify.c $(SKEL)
 	$(Q)$(CC) $(CFLAGS_ALL) $(CPPFLAGS_ALL) -o $@ $< -lbpf -lelf -lz
 
 # clew on other kernels, and whether vmlinux/ tells the truth about them. check-vm-short: the oldest
-# and the newest, without the end-to-end suite. VM_UPDATE=1 accepts what the verifier needs now.
+# and the newest, without the end-to-end suite; that the programs load on those between. VM_UPDATE=1 accepts what the verifier needs now.
 .PHONY: check-vm check-vm-short check-vm-tools check-vm-types
 check-vm: check-vm-tools check-vm-types all apps $(VM_TOOLS)
 	$(Q)tests/vm/matrix.py $(B) --kernels "$(VM_KERNELS)" $(if $(VM_UPDATE),--update)

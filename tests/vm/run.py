@@ -13,7 +13,10 @@ it is written; its exit status is the exit status of run.py, except 124 for a gu
 stopped by the deadline and 125 for one that could not be started or died.
 
 The machine is emulated (TCG), which works everywhere, inside other virtual machines too, and
-takes about ten seconds to boot. It has no network but its own loopback. With --icount it has one
+takes about ten seconds to boot. Its processors take turns on one thread of this machine: with one
+thread for each, QEMU 7.2 runs code while another processor changes it, and a guest that attaches
+kprobes under load panics (a jump to address 0; tracefs alone does it after some twenty turns of
+on and off). It has no network but its own loopback. With --icount it has one
 processor whose clock is the count of executed instructions (one per nanosecond), so that times
 measured inside do not depend on the machine outside; they also know nothing of caches and of the
 cost of traps.
@@ -78,7 +81,7 @@ def guest_script(command, kernel, extra_env):
 def qemu_command(args, kernel, ramdisk, out_dir, fds):
     append = "console=ttyS0 quiet panic=-1 oops=panic mitigations=off random.trust_cpu=on"
     cmd = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
-           "-accel", "tcg", "-cpu", "max", "-smp", str(args.smp), "-m", str(args.mem)]
+           "-accel", "tcg,thread=single", "-cpu", "max", "-smp", str(args.smp), "-m", str(args.mem)]
     if args.icount:
         cmd += ["-icount", "shift=0,sleep=off"]
         append += " nokaslr norandmaps"  # the same code at the same place in every run

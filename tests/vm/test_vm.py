@@ -257,7 +257,7 @@ class Figures(InFolder):
         self.assertEqual(self.compare(a=(17001, 100))[0], ["a: 10000 -> 17001 instructions"])
 
     def test_stack(self):
-        self.assertEqual(self.compare(b=(10, 480))[1], [])
+        self.assertEqual(self.compare(b=(10, matrix.STACK_NEAR))[1], [])
         self.assertEqual(self.compare(b=(10, 512))[1], ["b: 512 of 512 bytes of stack"])
 
     def test_new(self):

@@ -94,6 +94,17 @@ static void who_put(struct clew_correlate *co, struct co_js_who *who)
 	*who = (struct co_js_who){.own = false};
 }
 
+static void call_put(struct clew_correlate *co, void *by)
+{
+	struct js_call *call = by;
+
+	if (--call->refs)
+		return;
+	who_put(co, &call->who);
+	co_node__put(co, call->seen);
+	free(call);
+}
+
 void co_js_fn__drop(void *co, void *val)
 {
 	fn_put(co, val);
@@ -440,9 +451,11 @@ static void answer_seen(struct clew_correlate *co, const struct co_thread *t,
 		return;
 	call->seen = co_node__get(fn->x);
 	if (call->who.x) {
+		call->refs++; /* it may be decided there and then */
 		confirm(co, c, fn->x, co_ev_function);
 		if (call->who.fn)
 			confirm_made(co, call->who.fn, call->run, true);
+		call_put(co, call);
 		return;
 	}
 	/* it must have waited all the time */
@@ -660,17 +673,6 @@ static void *get(void *by)
 	return by;
 }
 
-static void put(struct clew_correlate *co, void *by)
-{
-	struct js_call *call = by;
-
-	if (--call->refs)
-		return;
-	who_put(co, &call->who);
-	co_node__put(co, call->seen);
-	free(call);
-}
-
 const struct co_rule co_rule_node = {
 	.runtimes = 1U << CLEW_RT_NODE,
 	.segment = js_segment,
@@ -683,5 +685,5 @@ const struct co_rule co_rule_node = {
 	.stands = js_stands,
 	.unsure = js_unsure,
 	.get = get,
-	.put = put,
+	.put = call_put,
 };

@@ -23,10 +23,10 @@
 #define PHDRS_MAX    64
 #define SECTIONS_MAX 4096
 #define STRTAB_MAX   (256ULL << 20)
-#define CONTAINS_MAX (64ULL << 20)
+#define FIND_MAX     (128ULL << 20) /* a file may claim any size, and cost no disk */
 #define SYMS_MAX     (16ULL << 20)
-#define RELAS_MAX    (16ULL << 20)
-#define RELRS_MAX    (2u << 20) /* each costs a read, and one word can ask for 63 */
+#define RELAS_MAX    (4ULL << 20) /* some callers go through them twenty times */
+#define RELRS_MAX    (2u << 20)	  /* each costs a read, and one word can ask for 63 */
 #define WINDOW	     (128 << 10)
 #define SPOTS_MAX    4 /* places in a string table where one name may begin */
 
@@ -318,6 +318,8 @@ int clew_elf__find(const struct clew_elf *elf, uint64_t off, uint64_t len, const
 
 	if (!n || n > WINDOW / 2 || !in_file(elf, off, len))
 		return -EINVAL;
+	if (len > FIND_MAX)
+		len = FIND_MAX;
 	err = clew_window__init(&w, elf, WINDOW);
 	if (err)
 		return err;
@@ -523,8 +525,6 @@ int clew_elf__sym_contains(const struct clew_elf *elf, const char *text)
 	for (t = 0; t < sizeof(tables) / sizeof(tables[0]); t++) {
 		if (sym_tables(elf, tables[t], &tab, &str))
 			continue;
-		if (str.size > CONTAINS_MAX)
-			str.size = CONTAINS_MAX;
 		err = clew_elf__find(elf, str.off, str.size, text, strlen(text), &off);
 		if (!err)
 			return 1;
@@ -623,29 +623,6 @@ int clew_elf__each_relative(const struct clew_elf *elf, clew_rela_fn fn, void *a
 		return err;
 	packed = each_relr(elf, fn, arg);
 	return packed == -ENOENT ? err : packed;
-}
-
-int clew_elf__build_id(const struct clew_elf *elf, uint8_t *buf, size_t n, size_t *ret_n)
-{
-	struct clew_elf_section sec;
-	Elf64_Nhdr nh;
-	char owner[4];
-	int err = clew_elf__section(elf, ".note.gnu.build-id", &sec);
-
-	if (err)
-		return err;
-	if (sec.type == SHT_NOBITS || sec.size < sizeof(nh) + 4)
-		return -EBADMSG;
-	err = clew_elf__read_off(elf, sec.off, &nh, sizeof(nh));
-	if (!err)
-		err = clew_elf__read_off(elf, sec.off + sizeof(nh), owner, 4);
-	if (err)
-		return err;
-	if (nh.n_type != NT_GNU_BUILD_ID || nh.n_namesz != 4 || memcmp(owner, "GNU", 4) ||
-	    nh.n_descsz > sec.size - sizeof(nh) - 4 || nh.n_descsz > n)
-		return -EBADMSG;
-	*ret_n = nh.n_descsz;
-	return clew_elf__read_off(elf, sec.off + sizeof(nh) + 4, buf, nh.n_descsz);
 }
 
 int clew_elf__probe_addr(const struct clew_elf *elf, uint64_t addr, uint64_t *ret_addr,

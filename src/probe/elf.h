@@ -80,9 +80,6 @@ int clew_elf__find(const struct clew_elf *elf, uint64_t off, uint64_t len, const
 typedef int (*clew_rela_fn)(void *arg, uint64_t where, uint64_t value);
 int clew_elf__each_relative(const struct clew_elf *elf, clew_rela_fn fn, void *arg);
 
-/* GNU build id: at most n bytes, *ret_n of them. */
-int clew_elf__build_id(const struct clew_elf *elf, uint8_t *buf, size_t n, size_t *ret_n);
-
 /*
  * clew_elf__probe_addr - where to put an entry probe on the function at `addr`: behind
  * endbr64, and behind a Go stack check, while every argument register and the stack pointer

@@ -15,8 +15,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define CACHE_MAX  1024
-#define RODATA_MAX (128ULL << 20)
+#define CACHE_MAX 1024
 
 struct entry {
 	uint64_t size, mtime_ns;
@@ -98,8 +97,6 @@ static bool in_rodata(const struct clew_elf *elf, const char *text, uint64_t *re
 
 	if (clew_elf__section(elf, ".rodata", &sec) || sec.type == SHT_NOBITS)
 		return false;
-	if (sec.size > RODATA_MAX)
-		sec.size = RODATA_MAX;
 	return !clew_elf__find(elf, sec.off, sec.size, text, strlen(text), ret_off);
 }
 

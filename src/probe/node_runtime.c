@@ -26,7 +26,6 @@
 #define CHAIN_BYTES   48 /* from one load to the next */
 #define ID_BYTES      64 /* the object's own id is loaded early */
 #define OPERAND_BYTES 64
-#define RODATA_MAX    (64ULL << 20)
 #define PUSH_RBP      0x55
 #define LAST_ID	      0x10 /* AsyncHooks::kAsyncIdCounter, the third double */
 
@@ -201,8 +200,6 @@ static void find_version(const struct clew_elf *elf, char ret[32])
 
 	if (clew_elf__section(elf, ".rodata", &ro) || ro.type == SHT_NOBITS)
 		return;
-	if (ro.size > RODATA_MAX)
-		ro.size = RODATA_MAX;
 	if (clew_elf__find(elf, ro.off, ro.size, mark, n, &off) ||
 	    clew_elf__read_off(elf, off, text, sizeof(text) - 1))
 		return;

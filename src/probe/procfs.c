@@ -25,7 +25,8 @@
 
 #define PF_KTHREAD 0x00200000 /* include/linux/sched.h */
 #define LINE_MAX_  8192
-#define FDS_MAX	   (1 << 20) /* the kernel's own default limit for one process */
+#define LINES_MAX  (64u << 20) /* of one file, in bytes: one of a process's own may have no end */
+#define FDS_MAX	   (1 << 20)   /* the kernel's own default limit for one process */
 #define DELETED	   " (deleted)"
 
 static int gone(int err)
@@ -441,7 +442,7 @@ int clew_procfs__each_thread(uint32_t pid, clew_pid_fn fn, void *arg)
 
 int clew_procfs__each_line_of(int fd, clew_line_fn fn, void *arg)
 {
-	size_t used = 0;
+	size_t used = 0, sum = 0;
 	bool cut = false; /* the rest of a line that was too long is being skipped */
 	char *buf = malloc(LINE_MAX_);
 	int err = 0;
@@ -456,7 +457,8 @@ int clew_procfs__each_line_of(int fd, clew_line_fn fn, void *arg)
 			continue;
 		if (got < 0)
 			err = gone(errno);
-		if (got <= 0)
+		sum += got > 0 ? (size_t)got : 0;
+		if (got <= 0 || sum > LINES_MAX)
 			break;
 		used += (size_t)got;
 		while (!err && (nl = memchr(p, '\n', used - (size_t)(p - buf)))) {

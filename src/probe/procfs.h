@@ -85,7 +85,7 @@ int clew_procfs__each_map(uint32_t pid, clew_map_fn fn, void *arg);
 int clew_procfs__each_tcp(uint32_t pid, clew_tcp_fn fn, void *arg);
 /* The inode number of every socket that the process has open. */
 int clew_procfs__each_socket(uint32_t pid, clew_inode_fn fn, void *arg);
-/* Lines longer than 8 KiB are cut. */
+/* Lines longer than 8 KiB are cut, and so is what follows 64 MiB. No NUL ends a line. */
 int clew_procfs__each_line_of(int fd, clew_line_fn fn, void *arg);
 int clew_procfs__each_line(uint32_t pid, const char *name, clew_line_fn fn, void *arg);
 

@@ -331,13 +331,16 @@ struct owner {
 static int see_user(void *arg, const char *line, size_t n)
 {
 	struct owner *o = arg;
-	const char *a = memchr(line, ':', n), *b;
+	const char *a = memchr(line, ':', n), *b, *end = line + n;
+	uint64_t uid = 0;
 
 	b = a ? memchr(a + 1, ':', n - (size_t)(a + 1 - line)) : NULL;
-	if (!b || (size_t)(a - line) >= sizeof(o->name) || b + 1 >= line + n ||
+	if (!b || (size_t)(a - line) >= sizeof(o->name) || b + 1 == end ||
 	    !isdigit((unsigned char)b[1]))
 		return 0;
-	if (strtoul(b + 1, NULL, 10) != o->uid)
+	for (b++; b < end && isdigit((unsigned char)*b) && uid <= UINT32_MAX; b++)
+		uid = uid * 10 + (uint64_t)(*b - '0');
+	if (uid != o->uid)
 		return 0;
 	memcpy(o->name, line, (size_t)(a - line));
 	o->name[a - line] = 0;

@@ -10,7 +10,10 @@ import sys
 (OPEN, TEXT, BOTH, BYTES, CUT, HOLE, BACK, EOF, CLOSE, PROC, EDGE, INFO, CLOCK, STATS, TIME,
  RAW) = range(16)
 GET, POST, OK, CHUNKED, NONE, GO_ON, TWO, TRACED, CONNECT, UPGRADE, UNTIL, PART, LAST = range(13)
-THREAD, GO, PYTHON, NGINX = range(1, 5)
+THREAD, GO, PYTHON, NGINX, NODE, JAVA, _, HAPROXY = range(1, 9)
+PARSER, ID, BORN, RESUME, IDS = (n << 4 | NODE for n in range(1, 6))
+JOIN, PUT, GET_ITEM = (n << 4 | PYTHON for n in range(3, 6))
+AGAIN, NO_CONN = 0x80, 0x10
 SERVE, ROUNDTRIP, TASK, COPY = 0x10 | GO, 0x20 | GO, 0x10 | PYTHON, 0x20 | PYTHON
 C1, C2, C3 = 0x20, 0x40, 0x60  # with a kind: which context of it
 
@@ -31,7 +34,64 @@ def data(end, direction, text):
     return s(BYTES, end, len(text), direction) + text + b"\1"
 
 
+def edge(end, kind, ctx, child, ref=0, arg=0, chain=0, turn=0):
+    return s(EDGE, end, ref << 6 | arg, kind, ctx, child, chain, turn=turn)
+
+
+def node(made, end=2, ctx=C2, again=1, after=b"", probes=True, answer=C2):
+    """A request comes in; `made` says in whose name what is written on another connection."""
+    calls = b"".join(made + both(end, GET, NODE | ctx) + s(TEXT, 3, OK, 0) + s(BYTES, end, 40, 0) + WAITED + after
+                     for _ in range(again))
+    return (opened(0, 1, 2, 3) + s(INFO, 1, NODE) + (s(PROC, 1, 0x78, 0xff, 0xff) if probes else b"")
+            + both(0, GET, NODE) + edge(1, PARSER, 0, 2) + calls + both(1, OK, NODE | answer) + s(TIME, 0, 127) * 3)
+
+
+WAITED = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok" + bytes([NODE])
+FN = edge(1, BORN, 2, 3, arg=NO_CONN)
+GOES_ON = edge(1, RESUME, 0, 3, 1, NO_CONN)
+TWO_IN = both(0, GET, NODE) + opened(4, 5) + both(4, GET, NODE)
+NODES = {
+    "agent": node(edge(2, ID, 2, 0)), "agent-again": node(edge(2, ID, 2, 0), again=3, answer=0x30),
+    "native": node(edge(1, ID, 2, 3, arg=NO_CONN), ctx=0x80), "parser": node(edge(1, ID | AGAIN, 2, 3, arg=NO_CONN), ctx=0x40),
+    "function": node(FN + edge(1, IDS, 1, 3, 3, NO_CONN) + edge(2, ID, 3, 0), after=GOES_ON, answer=0x30),
+    "unknown": node(FN, ctx=0xe0, after=GOES_ON), "runs": node(FN, ctx=0x30, after=GOES_ON * 2, again=2, answer=0x30),
+    "made": node(edge(1, ID, 2, 3, arg=NO_CONN) + edge(1, BORN, 5, 2, 3, NO_CONN), ctx=0xa0, after=edge(1, RESUME, 0, 2, 1)),
+    "lost": node(edge(2, ID, 2, 0) + s(HOLE, 2, 9)), "no-probes": node(FN, probes=False, after=GOES_ON),
+    "closed": node(edge(2, ID, 2, 0), after=GOES_ON + s(CLOSE, 2, 1) + opened(2)),
+    "mixed": node(FN + both(0, GET, NODE) + edge(1, PARSER, 0, 4) + edge(1, BORN, 4, 2, arg=NO_CONN), after=GOES_ON
+                  + edge(1, RESUME, 0, 2, 1, NO_CONN), again=2),
+}
+
+
+def python_work(put_by, task=0):
+    """A job put into a queue by one thread, taken and answered by another."""
+    return (opened(0, 1, 2, 3) + s(INFO, 1, 2) + both(0, GET, put_by) + s(EDGE, 1, 0x40, 0x10 | PYTHON, 1, 1, 0) * task
+            + edge(1, PUT, 1, 1, 1) + edge(1, GET_ITEM, 0, 0, 1, turn=1)
+            + s(BOTH, 2, GET, PYTHON | C2, turn=1) + s(BOTH, 3, OK, 0) + s(BOTH, 1, OK, put_by) + s(TIME, 0, 127) * 2)
+
+
+def python_join(length, arg, turns=1):
+    """The answer of a Task's call comes while others wait for that Task."""
+    return (opened(0, 1, 2, 3) + s(INFO, 1, 2) + both(0, GET, PYTHON | C1) + edge(1, 0x10 | PYTHON, 1, 2, 1)
+            + (both(2, GET, PYTHON | 0xc0) + s(TEXT, 3, OK, 0) + edge(2, JOIN, 6, 0, 1, arg, length)
+               + s(BYTES, 2, 40, 0) + WAITED[:-1] + bytes([PYTHON | 0xc0])) * turns
+            + both(1, OK, PYTHON | C1) + edge(1, 0x10 | PYTHON, 2, 6) + s(TIME, 0, 127) * 2)
+
+
 STORIES = {
+    **{"node-" + name: story for name, story in NODES.items()},
+    "java": opened(0, 1, 2, 3) + s(INFO, 1, JAVA) + both(0, GET, JAVA | C1) + both(2, GET, JAVA | C1) + both(3, OK)
+    + both(1, OK, JAVA | C1) + s(TIME, 0, 127),
+    "java-virtual": opened(0, 1, 2, 3) + s(INFO, 1, JAVA) + both(0, GET, JAVA | 0xd0) + both(2, GET, JAVA | 0xd0)
+    + both(3, OK) + both(2, GET, JAVA | C2 | 0x10) + both(3, OK) + both(1, OK, JAVA | 0xd0) + s(TIME, 0, 127),
+    "haproxy": opened(0, 1, 2, 3) + both(0, GET, HAPROXY | C1) + both(2, GET, HAPROXY | C1) + both(3, OK) + both(1, OK, HAPROXY)
+    + both(0, TWO, HAPROXY) + both(2, GET, HAPROXY | C1) + both(3, OK) + s(TIME, 0, 127),
+    "python-job": python_work(THREAD), "python-job-task": python_work(PYTHON | C1, 1), "python-job-loop": python_work(PYTHON | C1 | 0x10, 1),
+    **{"python-join-%d-%x" % (n, a): python_join(n, a) for n, a in ((0, 0), (1, 0x10), (2, 0x20), (3, 0x10))},
+    "python-join-more": python_join(2, 0x10, 2),
+    "wanted": b"".join(opened(0, 1, 2, 3) + s(INFO, 1, rt) + both(0, GET, ctx | loop) + s(BOTH, 2, GET, ctx, turn=1) + both(3, OK)
+                       + both(1, OK, ctx) + s(PROC, 1, 2) for rt, ctx in ((2, PYTHON), (1, GO), (5, NODE), (6, JAVA))
+                       for loop in (0, 0x10)),
     "one": opened(0, 1) + both(0, GET) + both(1, OK),
     "nested": s(CLOCK, 0, 1) + opened(0, 1, 2, 3) + both(0, POST) + both(2, TRACED) + both(3, CHUNKED)
     + both(1, OK) + s(TIME, 0, 101) + s(CLOSE, 0, 1) + s(CLOSE, 1, 1),

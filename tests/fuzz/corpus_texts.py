@@ -56,7 +56,36 @@ ENVS = {
     "otel-list": words(1, "OTEL_TRACES_EXPORTER=otlp, console ,none,zipkin", "OTEL_SDK_DISABLED=true", "OTEL_TRACES_SAMPLER=always_off",
                        "OTEL_BSP_MAX_QUEUE_SIZE=-1", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE=9", "OTEL_LOG_LEVEL=x"),
     "otel-bad": words(1, OTLP + "ENDPOINT=ftp://h", OTLP + "HEADERS==", OTLP + "PROTOCOL=x", "OTEL_TRACES_SAMPLER=x", "OTEL_TRACES_SAMPLER_ARG=9"),
+    "file": words(1, "--config=capture:\n  layer: rawtp\nselect:\n  all: true\nexporters:\n- type: console\n", "CLEW_CAPTURE__LAYER=auto"),
+    "file-wrong": words(0, "--config=nothing: 1\n", "--all"), "file-twice": words(1, "--config=", "--config=", "--conf"),
+    "none-selected": words(0, "-v"), "no-output": words(3, "--all"), "no-command": words(0, "--"), "after": words(2, "x", "--", "y"),
+    "two-files": words(2, "a", "b"), "word": words(0, "--all", "word"), "value": words(0, "--all=1"), "listen": words(0, "--all", "--listen=:1"),
+    "output": words(0, "--all", "-o", "x"), "container": words(1, "--container=" + "0" * 64, "--cgroup=/a/b", "--capture-layer=x"),
+    "container-short": words(1, "--container=abc"), "env-exporters": words(1, "CLEW_EXPORTERS=console"),
+    "env-twice": words(1, "CLEW_LOG_LEVEL=debug", "CLEW_DISTRIBUTED_TRACING__LOG_LEVEL=info", "CLEW_SAMPLE_RATE="),
+    "bsp": words(1, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE=9000", "OTEL_BSP_MAX_QUEUE_SIZE=100", "OTEL_BSP_EXPORT_TIMEOUT=7",
+                 OTLP + "ENDPOINT=http://h:4318"),
+    "exports": words(1, "--export=jaeger-udp=h:1", "--export=otlp"), "export-none": words(1, "--export=file"),
+    "export-target": words(1, "--export=console=x"), "export-unknown": words(1, "--export=nothing=x"),
+    "headers": words(1, OTLP + "ENDPOINT=http://h:4318", OTLP + "HEADERS=" + ",".join("k%d=v" % i for i in range(70))),
+    "metrics-grpc": words(1, OTLP + "PROTOCOL=grpc", OTLP + "METRICS_ENDPOINT=http://h", OTLP + "METRICS_TIMEOUT=7", OTLP + "ENDPOINT=http://g"),
     "shorthand": words(1, "CLEW_OTLP_ENDPOINT=h:4317", "--export", "otlp-json=http://[::1]:4318", "--export", "otlp-http=https://h/base"),
+}
+
+
+EXPORT = "exporters:\n- type: %s\n"
+CONFIGS = {
+    "contradiction": EXPORT % "otlp-http\n  protocol: grpc\n  endpoint: http://h",
+    "grpc-metrics": EXPORT % "otlp-grpc\n  endpoint: http://h\n  metrics_endpoint: http://m",
+    "no-scheme": EXPORT % "otlp\n  protocol: http/json\n  endpoint: http://h\n  metrics_endpoint: m",
+    "metrics": EXPORT % "otlp-http\n  endpoint: http://h/base\n  metrics_endpoint: https://m/v1/metrics\n  headers: {a: b, c: ~}",
+    "twice": EXPORT % "console" * 2, "no-type": "exporters:\n- target: x\n- 1\n", "sections": "capture: ~\nselect: [1]\n",
+    "lists": "select:\n  ports: [80, \"81\"]\n  exes: [a, ~]\n  pids: 1,2\n", "seed": "distributed_tracing:\n  sample_rate: 0.5\n",
+    "quoted": "sample_rate: \"1\"\nlog_level: 'debug'\n", "unknown": "capture:\n  nothing: 1\n", "twice-key": "log_level: info\nlog_level: warn\n",
+    "empty": "# nothing\n", "list": "- a\n", "alias": "a: &x 1\nb: *x\n", "tag": "a: !!int 1\n", "deep": "a: " + "[" * 40,
+    "documents": "log_level: info\n---\na: 1\n", "bytes": "capture:\n  ring_bytes: 16 MiB\n", "text": "service_name: \"a\\u00e9\\n\"\n",
+    "many": "".join("a%d: 1\n" % i for i in range(50)), "long": "service_name: " + "x" * 3000 + "\n",
+    "choice": "capture:\n  layer: nothing\n", "resource": "resource_attributes: a=b,service.name=c\nexclude_paths: ['/a*', /b]\n",
 }
 
 
@@ -83,6 +112,11 @@ PROCS = {
     "secrets": b"\2a\0--token=x\0postgres://u:p@h/d?sslkey=1&password=2\0--api-key\0y\0k=v;Password=3 a\0",
     "docker": b"\3" + b"0::/system.slice/docker-" + b"ab12" * 16 + b".scope\n", "fargate": b"\3" + b"1:cpu:/ecs/" + b"0a" * 16 + b"-1234567890\n",
     "unit": b"\3" + b"0::/system.slice/shop\\x2dweb.service\n", "attributes": b"\3" + b"a=b, service.name = %41%zz ,c",
+    "select": b"\3/sys/fs/cgroup/unified/a/\n0::/a/b\n3:cpu,memory:/a\n1:name=systemd:/x\n", "select-v1": b"\3/sys/fs/cgroup/memory/a\n3:cpu,memory:/a/b\n",
+    "select-group": b"\3/a\n0::/a/b\n", "select-named": b"\3/sys/fs/cgroup/systemd/x\n1:name=systemd:/x/y\n",
+    "select-container": b"\3" + b"ab12" * 16, **{"self-%x" % c: bytes([5, c]) + b"a\0--password=x\0/b" + b"OTEL_RESOURCE_ATTRIBUTES=service.name=a,"
+    b"service.namespace=n,service.version=1,service.instance.id=i,b=c\0" + b"X" * (c & 7) for c in (0x7f, 0x02, 0x04, 0x08, 0x10, 0x20, 0x40, 0x01)},
+    **{"self-args-%d" % n: b"\5" + b"python3\0app.py\0" + b"x" * n + b"OTEL_SERVICE_NAME=s\0" for n in range(0, 64, 5)},
     "environ": b"\4" + b"A=1\0OTEL_SERVICE_NAME=shop\0B", "environ-none": b"\4OTEL_SERVICE_NAMES=x\0",
 }
 
@@ -110,7 +144,43 @@ def call(what, layout, content, *sizes):
     return bytes([what, layout, content, *sizes])
 
 
+def at(i):
+    return 0x80 | i
+
+
+def process(kind, numbers, words, *calls):
+    """A process with a runtime: numbers as in fuzz_bpf.c, words of its memory by their place."""
+    mem = bytearray(max(words, default=0) + 1)
+    for i, v in words.items():
+        mem[i] = v
+    return bytes([0xab if calls[0][0] == 0 else 0xb3, kind, *numbers, *[0] * (20 - len(numbers)), len(mem)]) + bytes(mem) + b"".join(calls)
+
+
+GO, PYTHON, NGINX, NODE, JAVA, HAPROXY = 1, 2, 3, 5, 6, 8
+TALK = (call(0, 0, 8, 30), call(1, 0, 9, 60), call(0, 0, 8, 30))
+CALL = (call(1, 0, 8, 30), call(0, 0, 9, 60), call(1, 0, 8, 30), call(0, 0, 9, 60))
+JAVA_WORDS = {2: at(4), 5: at(8), 6: at(9), 8: at(10), 9: at(10), 11: at(4), 12: 5, 13: 16, 17: 20, 21: 7, 22: 10, 23: 3, 30: 1}
+JAVA_OFFS = (at(1), 0, 1, 8, 8, 16, 8, 16, 8, 24, 8, 16, 24, 0, 8, 7, at(30))
+PY_WORDS = {2: at(4), 5: at(8), 9: at(12), 10: 1, 17: at(60), 19: at(26), 20: 5, 21: at(50), 23: at(12), 29: at(32), 33: at(60), 39: 5,
+            52: 2, 53: at(56)}
+PY_OFFS = (at(1), 0, 1, 8, 56, 8, 0, 24, 1, 0, at(12), at(16), at(60))
 BPFS = {
+    "go": process(GO, (at(1), 0, 1, 8), {0: at(4), 5: 9}, *TALK, *CALL),
+    "java": process(JAVA, JAVA_OFFS, JAVA_WORDS, *TALK, *CALL),
+    "java-virtual": process(JAVA, JAVA_OFFS, {**JAVA_WORDS, 9: at(24), 25: 10, 26: 9}, *TALK),
+    "java-plain": process(JAVA, JAVA_OFFS[:6], JAVA_WORDS, *TALK), "java-none": process(JAVA, (at(40), 0, 1, 8), {}, *TALK),
+    "python": process(PYTHON, PY_OFFS, PY_WORDS, *CALL),
+    "java-client": process(JAVA, JAVA_OFFS, JAVA_WORDS, *CALL), "node-client": process(NODE, (0, 0, 1, 8, at(1)), {1: 0, 2: 2, 3: 3}, *CALL),
+    "python-server": process(PYTHON, PY_OFFS, PY_WORDS, *TALK), "python-task": process(PYTHON, PY_OFFS[:9] + (1,) + PY_OFFS[10:], PY_WORDS, *CALL),
+    **{"python-via-%d" % v: process(PYTHON, PY_OFFS[:8] + (v,) + PY_OFFS[9:], {**PY_WORDS, 20: 6, 29: at(70), 72: 1, 73: at(76)}, *CALL)
+       for v in range(4)},
+    "haproxy": process(HAPROXY, (0, 0, 0, 8, at(1)), {1: at(2), 7: at(11), 15: at(44), 16: at(30), 30: at(11), 31: at(33), 33: at(30),
+                                                       37: at(40), 42: at(44), 57: 1}, *CALL),
+    "haproxy-none": process(HAPROXY, (0, 9, 0, 8, at(1)), {1: at(2)}, *CALL),
+    "nginx": process(NGINX, (0, at(1)), {1: at(4), 4: 0x7f, 5: at(8), 11: 0}, *CALL),
+    "node": process(NODE, (0, 0, 1, 8, at(1), at(8), 4, 5, 6), {1: 0, 2: 2, 3: 3, 11: 4}, *TALK, *CALL),
+    "node-other": process(NODE, (0, 0, 1, 8, at(1)), {1: 9}, call(0, 0, 15, 60), call(0, 0, 0, 9), *CALL),
+    "waits": process(0, (0, 0, 0x11), {}, *TALK), "unwatched": process(0, (0, 0, 3), {}, *TALK),
     "accepted": bytes([0x0b]) + call(0, 0, 8, 200) + call(1, 1, 9, 30, 90) + call(1, 0x22, 31, 200, 200, 9) + call(0, 0, 8, 30),
     "510": bytes([0]) + call(0, 0x4f, 10, *([9] * 16)) + call(1, 3, 9, 10, 40, 0, 9),
     "unix": bytes([0x17]) + call(1, 0, 8, 60) + call(2, 0, 9, 60) + call(8, 0, 0, 99) + call(4, 0, 0, 99) + call(0, 0, 0, 0),
@@ -122,7 +192,8 @@ BPFS = {
 def main():
     here = pathlib.Path(__file__).resolve().parent
     out = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else here / "corpus"
-    sets = {"span": SPANS, "env": ENVS, "answer": ANSWERS, "proc": PROCS, "record": RECORDS, "bpf": BPFS}
+    sets = {"span": SPANS, "env": ENVS, "answer": ANSWERS, "proc": PROCS, "record": RECORDS, "bpf": BPFS,
+            "config": {name: text.encode() for name, text in CONFIGS.items()}}
     for target, seeds in sets.items():
         (out / target).mkdir(parents=True, exist_ok=True)
         for name, data in seeds.items():

@@ -8,12 +8,20 @@
  * what the sanitizers see: a segment says the true position, length and bytes of the call, its
  * tail are its last bytes, no more is copied than the budget of a change of direction, and a
  * connection that speaks HTTP gets one segment for every call.
+ *
+ * With the upper bits of the first byte the process has a runtime, and memory in which its
+ * contexts are looked up: a word of it is one byte of the input, so that pointers to it are found.
  */
 #include "kernel.h"
+
+#include <sys/mman.h>
 
 #include <clew/proto.h>
 
 #define CALL_MAX 20000
+#define OBJECTS	 0x200000000000ULL /* where the runtime's objects are */
+#define WORDS	 128
+#define NUMBERS	 20
 
 int LLVMFuzzerTestOneInput(const __u8 *p, size_t n);
 
@@ -67,7 +75,8 @@ static void check_segment(struct world *w, const struct native_call *call, const
 	__u32 budget;
 
 	MUST(seg->h.size == sizeof(*seg) + seg->cap && seg->h.version == CLEW_EVENT_VERSION);
-	MUST(seg->h.pid == NATIVE_TGID && seg->h.tid == NATIVE_TID && seg->watch != CLEW_UNWATCHED);
+	MUST(seg->h.pid == NATIVE_TGID && seg->h.tid == NATIVE_TID &&
+	     (watch == CLEW_UNWATCHED || seg->watch != CLEW_UNWATCHED));
 	MUST(seg->dir == call->dir && seg->len == call->len && seg->cap <= seg->len);
 	MUST(seg->seq == w->pos[call->dir]);
 	MUST(seg->tail_len <= CLEW_TAIL_MAX && seg->tail_len <= seg->len);
@@ -163,10 +172,163 @@ static void check_classify(const __u8 *p, size_t n)
 		MUST(sign == SIGN_RESPONSE);
 }
 
+/* ---- a process with a runtime -------------------------------------------------------------- */
+
+struct runtime {
+	struct native_sock front; /* another connection of it, descriptor 0 */
+	struct file *fds[2];
+	struct fdtable fdt;
+	struct files_struct files;
+	struct hlist_head head;
+	struct epitem item;
+	__u64 words[WORDS];
+};
+
+static __u64 object(__u8 at)
+{
+	return OBJECTS + (at & 0x7f) * 8U;
+}
+
+static void objects(struct world *w, struct runtime *rt)
+{
+	static __u64 *mem;
+	__u8 nr = next(w) & 0x7f;
+
+	if (!mem) {
+		mem = mmap((void *)OBJECTS, 4096, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+		MUST(mem == (void *)OBJECTS);
+	}
+	for (__u8 i = 0; i < nr; i++) {
+		__u8 what = next(w);
+
+		rt->words[i] = what & 0x80    ? object(what)
+			       : what == 0x7f ? NGX_HTTP_MODULE_SIGNATURE
+					      : what;
+	}
+	memcpy(mem, rt->words, sizeof(rt->words));
+	native.objects = mem;
+	native.objects_size = sizeof(rt->words);
+}
+
+/* The descriptors and the epoll item by which nginx and HAProxy are asked. */
+static void descriptors(struct world *w, struct runtime *rt, __u64 epoll_word)
+{
+	native_sock_init(&rt->front, CLEW_AF_INET, 1, 1);
+	conn_accepted(&rt->front.u.sk, 78);
+	rt->front.inode.i_mode = w->sock.inode.i_mode = CLEW_S_IFSOCK;
+	rt->front.file.private_data = &rt->front.socket;
+	w->sock.file.private_data = &w->sock.socket;
+	rt->fds[0] = &rt->front.file;
+	rt->fds[1] = &w->sock.file;
+	rt->fdt.max_fds = 2;
+	rt->fdt.fd = rt->fds;
+	rt->files.fdt = &rt->fdt;
+	native.task.files = &rt->files;
+	rt->head.first = &rt->item.fllink;
+	rt->item.event.data = epoll_word;
+	w->sock.file.f_ep = &rt->head;
+}
+
+static void python(const __u8 *b)
+{
+	struct clew_thread th = {.turn = b[9]};
+	struct clew_py_task task = {py_task_key(object(b[10]), NATIVE_TGID), object(b[11])};
+	__u32 tid = NATIVE_TID;
+	__u32 at = (__u32)((task.key * 0x9e3779b97f4a7c15ULL) >> 32) % CLEW_PY_TASKS;
+
+	native.proc.py_ctx = b[3];
+	native.proc.py_task_ctx = b[4];
+	native.proc.py_specific = b[5];
+	native.proc.py_key = b[6];
+	native.proc.py_closure = b[7];
+	native.proc.py_values = b[8] & 3;
+	if (b[9]) { /* a Task's constructor runs */
+		th.task = object(b[11]);
+		th.task_parent = object(b[10]);
+		th.task_type = object(b[12]);
+		bpf_map_update_elem(&threads, &tid, &th, BPF_ANY);
+	}
+	bpf_map_update_elem(&py_tasks, &at, &task, BPF_ANY);
+}
+
+static void java(const __u8 *b)
+{
+	struct clew_proc *p = &native.proc;
+
+	p->java_self = b[3];
+	p->java_obj = b[4];
+	p->java_vthread = b[5];
+	p->java_eetop = b[6];
+	p->java_tid = b[7];
+	p->java_carrier = b[8];
+	p->java_holder = b[9];
+	p->java_target = b[10];
+	p->java_w_thread = b[11];
+	p->java_w_done = b[12];
+	p->java_gc_count = b[13];
+	p->java_gc_active = b[14];
+	p->java_worker = b[15];
+	p->java_heap = object(b[16]);
+	p->java_oops = OBJECTS;
+	p->java_shift = 3;
+}
+
+static void node(const __u8 *b)
+{
+	struct clew_thread th = {.turn = 1};
+	__u32 tid = NATIVE_TID;
+
+	native.proc.node_ids = b[3];
+	th.node_at = b[4] ? object(b[4]) : 0;
+	th.node_queue = b[5] ? object(b[5]) : 0;
+	th.node_task = b[6];
+	th.node_inst = b[7];
+	th.node_drain = b[8];
+	bpf_map_update_elem(&threads, &tid, &th, BPF_ANY);
+}
+
+static struct runtime *runtime(struct world *w)
+{
+	struct runtime *rt = calloc(1, sizeof(*rt));
+	__u8 b[NUMBERS];
+
+	native.proc.runtime = next(w) % CLEW_RT_KINDS;
+	for (int i = 0; i < NUMBERS; i++)
+		b[i] = next(w);
+	objects(w, rt);
+	native.task.thread.fsbase = object(b[0]);
+	descriptors(w, rt, b[1] & 0x80 ? object(b[1]) : b[1]);
+	native.proc.flags = b[2] & 1 ? CLEW_PROC_THREADS : 0;
+	watch = b[2] & 2 ? CLEW_UNWATCHED : b[2] >> 4;
+	switch (native.proc.runtime) {
+	case CLEW_RT_GO:
+		native.proc.go_goid = b[3];
+		break;
+	case CLEW_RT_PYTHON:
+		python(b);
+		break;
+	case CLEW_RT_JAVA:
+		java(b);
+		break;
+	case CLEW_RT_HAPROXY:
+		native.proc.ha_h1s = b[3];
+		native.proc.ha_fdtab = object(b[4]);
+		break;
+	case CLEW_RT_NODE:
+		node(b);
+		break;
+	default:
+		break;
+	}
+	return rt;
+}
+
 int LLVMFuzzerTestOneInput(const __u8 *p, size_t n)
 {
 	static const __u32 budgets[][2] = {
 		{4096, 1024}, {512, 64}, {16384, 16384}, {0, 0}, {100, 4000}};
+	struct runtime *rt;
 	struct world *w;
 	__u8 kind;
 
@@ -189,9 +351,11 @@ int LLVMFuzzerTestOneInput(const __u8 *p, size_t n)
 		conn_accepted(&w->sock.u.sk, w->sock.inode.i_ino);
 	if ((kind >> 3 & 3) == 2)
 		conn_connecting(&w->sock.u.sk, w->sock.inode.i_ino);
+	rt = kind >> 5 > 4 ? runtime(w) : NULL;
 	while (w->n >= 3)
 		step(w);
 	native_fini();
+	free(rt);
 	free(w);
 	return 0;
 }

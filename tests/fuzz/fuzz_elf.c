@@ -58,9 +58,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct clew_go_facts go;
 	uint64_t addr[2], sum = 0;
 	struct clew_elf *elf;
-	uint8_t id[64];
 	uint32_t off;
-	size_t n;
 
 	clew_insn__class(data + clew_insn__skip(data, size), size - clew_insn__skip(data, size));
 	if (fd < 0 || write(fd, data, size) != (ssize_t)size)
@@ -73,7 +71,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		clew_elf__probe_addr(elf, sym[0].addr, &addr[0], &class);
 	clew_elf__sym_contains(elf, "tokio");
 	clew_elf__each_relative(elf, see_word, &sum);
-	clew_elf__build_id(elf, id, sizeof(id), &n);
 	clew_elf__bias(elf, 0x7f0000000000, 0, &addr[0]);
 	clew_go__inspect(elf, &go);
 	clew_go__pclntab(elf, funcs, 2, addr);

@@ -3,23 +3,38 @@
  * fuzz_env.c - environment variables and the command line, as one configuration.
  *
  * The input is a list of NUL-terminated words: those with '=' before any '-' are the environment,
- * the rest are arguments. Checked: each refusal is one line with a cause, and what was accepted
- * can be shown both ways.
+ * the rest are arguments; behind "--config=" stands the file itself. Checked: each refusal is one
+ * line with a cause, and what was accepted can be shown both ways.
  */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "config/config_private.h"
 
 #define WORDS_MAX 48
+#define CONFIG	  "--config="
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* A file is another source, with a target of its own; and none of this machine's are to be read. */
+/* None of this machine's files are to be read, and no help to be printed. */
 static bool names_file(const char *word)
 {
-	return !strncmp(word, "--c", 3) || !strncmp(word, "--h", 3) || !strncmp(word, "-h", 2) ||
+	return !strncmp(word, "--conf", 6) || !strncmp(word, "--h", 3) ||
 	       (word[0] == '-' && word[1] != '-' && strchr(word, 'h'));
+}
+
+/* "--config=" and the file itself: handed over as a descriptor. */
+static char *as_file(const char *word, char *buf, size_t n, int *fd)
+{
+	const char *bytes = word + strlen(CONFIG);
+
+	*fd = memfd_create("config", MFD_CLOEXEC);
+	if (*fd < 0 || write(*fd, bytes, strlen(bytes)) != (ssize_t)strlen(bytes))
+		abort();
+	snprintf(buf, n, CONFIG "/proc/self/fd/%d", *fd);
+	return buf;
 }
 
 static void check(int argc, char **argv, char **env, const char *command)
@@ -48,7 +63,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char *const commands[] = {"run", "config show", "replay", "record"};
 	char *env[WORDS_MAX + 1], *argv[WORDS_MAX + 1], *copy, *word;
-	int nr_env = 0, argc = 0;
+	char path[64];
+	int nr_env = 0, argc = 0, fd = -1;
 
 	if (size < 2)
 		return 0;
@@ -60,12 +76,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 		if (word[eq] == '=' && nr_env < WORDS_MAX)
 			env[nr_env++] = word;
+		else if (argc < WORDS_MAX && fd < 0 && !strncmp(word, CONFIG, strlen(CONFIG)))
+			argv[argc++] = as_file(word, path, sizeof(path), &fd);
 		else if (argc < WORDS_MAX && *word && !names_file(word))
 			argv[argc++] = word;
 	}
 	env[nr_env] = NULL;
 	argv[argc] = NULL;
 	check(argc, argv, env, commands[data[0] & 3]);
+	if (fd >= 0)
+		close(fd);
 	free(copy);
 	return 0;
 }

@@ -84,7 +84,7 @@ struct world {
 	struct clew_ledger ledger;
 	struct clew_pipeline *pipeline;
 	struct clew_recorder *recorder; /* reads the bytes as well */
-	uint64_t ts, fed;
+	uint64_t ts, fed, wanted;
 	uint32_t turn;
 	struct end ends[2 * PAIRS];
 	const uint8_t *p; /* what is left of the input */
@@ -154,6 +154,22 @@ static void step_open(struct world *w, unsigned int end, uint8_t arg)
 	feed(w, &ev.h, CLEW_EV_CONN_OPEN, sizeof(ev), pid_of(end));
 }
 
+/* Node's ids are doubles, handed on as bits. */
+static uint64_t async_id(uint64_t n)
+{
+	double d = (double)n;
+	uint64_t bits;
+
+	memcpy(&bits, &d, sizeof(bits));
+	return bits;
+}
+
+/* Its async functions have numbers that grow with time: these are later than any set of probes. */
+static uint64_t function_no(uint64_t n)
+{
+	return n ? 1ULL << 60 | n : 0;
+}
+
 static void segment(struct world *w, unsigned int end, int dir, const void *p, uint32_t cap,
 		    uint32_t len, uint8_t arg, uint16_t flags)
 {
@@ -169,6 +185,17 @@ static void segment(struct world *w, unsigned int end, int dir, const void *p, u
 	seg->ctx_kind = arg & 15;
 	seg->ctx = arg >> 5;
 	seg->ref = seg->ctx_kind == CLEW_CTX_NGINX ? 1U + (arg >> 5) : arg >> 6;
+	seg->watch = arg & 0x20 ? CLEW_UNWATCHED : (uint8_t)(arg >> 7);
+	if (seg->ctx_kind == CLEW_CTX_HAPROXY)
+		seg->ref = 1U + (arg >> 5);
+	if (seg->ctx_kind == CLEW_CTX_JAVA)
+		seg->ref = arg & 0x40 ? CLEW_JAVA_VIRTUAL : 0;
+	if (seg->ctx_kind == CLEW_CTX_NODE) {
+		seg->ref = dir == CLEW_RECV ? async_id(7)
+			   : seg->ctx	    ? async_id(seg->ref)
+					    : function_no(arg >> 4 & 3);
+		seg->ctx = dir == CLEW_SEND ? async_id(seg->ctx) : seg->ctx;
+	}
 	seg->seq = *seq;
 	seg->len = len;
 	seg->cap = (uint16_t)cap;
@@ -218,7 +245,15 @@ static void step_close(struct world *w, unsigned int end, uint8_t arg)
 static void step_proc(struct world *w, unsigned int end, uint8_t arg)
 {
 	struct clew_proc_event ev;
+	struct clew_probes_event probes;
 
+	if ((arg & 0xf8) == 0x78) {
+		memset(&probes, 0, sizeof(probes));
+		probes.sets = next(w) | (uint64_t)next(w) << 8;
+		probes.given_up = arg & 4 ? probes.sets >> 4 : 0;
+		feed(w, &probes.h, CLEW_EV_PROBES, sizeof(probes), pid_of(end));
+		return;
+	}
 	memset(&ev, 0, sizeof(ev));
 	ev.other = arg & 0x80 ? arg : 100U + arg % 8;
 	memcpy(ev.path, "/bin/app", 9);
@@ -231,12 +266,24 @@ static void step_edge(struct world *w, unsigned int end, uint8_t arg)
 	uint8_t kind = next(w);
 
 	memset(&ev, 0, sizeof(ev));
-	ev.kind = (uint16_t)CLEW_EDGE_OF(kind & 15, kind >> 4 & 3);
-	ev.conn_id = end + 1;
+	ev.kind = (uint16_t)CLEW_EDGE_OF(kind & 15, kind >> 4 & 7);
+	ev.flags = kind >> 7 ? CLEW_EDGE_AGAIN : 0;
+	ev.conn_id = arg & 0x10 && (kind & 15) == CLEW_CTX_NODE ? 0 : end + 1;
 	ev.ctx = next(w) & 7;
 	ev.child = next(w) & 7;
 	ev.ref = arg >> 6;
 	ev.chain_len = arg & 0x20 ? next(w) : next(w) % (CLEW_CHAIN_MAX + 1);
+	if ((kind & 15) == CLEW_CTX_NODE) {
+		ev.chain_len = 0;
+		if (ev.kind != CLEW_EDGE_NODE_RESUME)
+			ev.ref = ev.ctx ? async_id(ev.ref) : function_no(ev.ref);
+		ev.ctx = async_id(ev.ctx);
+		if (ev.kind != CLEW_EDGE_NODE_ID)
+			ev.child = function_no(ev.child);
+		if (ev.kind == CLEW_EDGE_NODE_PARSER ||
+		    (ev.kind == CLEW_EDGE_NODE_ID && !ev.conn_id))
+			ev.child = async_id(ev.child & 7);
+	}
 	for (int i = 0; i < CLEW_CHAIN_MAX; i++)
 		ev.chain[i] = (uint64_t)((arg >> 4) + i) & 15;
 	feed(w, &ev.h, CLEW_EV_EDGE, sizeof(ev), pid_of(end));
@@ -371,6 +418,18 @@ static void configure(struct clew_config *cfg, struct clew_strv *excluded, uint8
 	cfg->excluded_paths = *excluded;
 }
 
+static void on_want(void *arg, uint32_t pid, enum clew_probe_set set)
+{
+	((struct world *)arg)->wanted++;
+	MUST(pid && set <= CLEW_WANT_NO_WAITS);
+}
+
+static void on_ignore(void *arg, uint64_t sk, uint64_t conn_id)
+{
+	((struct world *)arg)->wanted++;
+	MUST(sk && conn_id);
+}
+
 static void check(const struct clew_ledger *l)
 {
 	uint64_t events = l->events_used, exchanges = l->exchanges_spans;
@@ -392,6 +451,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	char *patterns[] = {pattern};
 	struct clew_strv excluded = {patterns, 1};
 	struct world *w = calloc(1, sizeof(*w));
+	struct clew_pipeline_source source = {w, on_want, on_ignore};
 	char errbuf[64];
 
 	w->p = p;
@@ -403,7 +463,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	}
 	configure(&w->cfg, &excluded, next(w));
 	MUST(!clew_recorder__new("/dev/null", &w->recorder, errbuf, sizeof(errbuf)));
-	w->pipeline = clew_pipeline__new(&w->cfg, &w->ledger, NULL, w->recorder, NULL);
+	w->pipeline = clew_pipeline__new(&w->cfg, &w->ledger, NULL, w->recorder, &source);
 	MUST(w->pipeline);
 	for (int i = 0; i < 4096 && w->n; i++)
 		step(w);

@@ -66,6 +66,9 @@ static struct {
 		size_t n;
 	} user[NATIVE_IOV]; /* memory of the process that is present */
 	__u32 nr_user;
+	const void *objects; /* and what its runtime keeps there */
+	size_t objects_size;
+	struct clew_proc proc;
 	struct clew_event *event[NATIVE_EVENTS];
 	size_t size[NATIVE_EVENTS];
 	__u32 nr_events;
@@ -172,8 +175,10 @@ long bpf_probe_read_user(void *to, __u32 n, const void *from)
 {
 	__u64 at = (__u64)from;
 
-	for (__u32 i = 0; i < native.nr_user; i++) {
-		__u64 base = (__u64)native.user[i].p, size = native.user[i].n;
+	for (__u32 i = 0; i <= native.nr_user; i++) {
+		bool last = i == native.nr_user;
+		__u64 base = (__u64)(last ? native.objects : native.user[i].p);
+		__u64 size = last ? native.objects_size : native.user[i].n;
 
 		if (at < base || at - base > size || n > size - (at - base))
 			continue;
@@ -256,6 +261,7 @@ static void native_init(enum native_release release, __u32 request_budget, __u32
 	memset(&work, 0x5a, sizeof(work)); /* what the last call left there */
 	native.release = release;
 	native.now = 1000000;
+	native.proc.flags = CLEW_PROC_THREADS;
 	native_config.request_budget = request_budget;
 	native_config.response_budget = response_budget;
 	stopped = watch = 0;
@@ -356,7 +362,6 @@ static void native_iter(char *msg, const struct native_call *call, struct iovec 
 static void native_play(struct native_sock *s, const struct native_call *call)
 {
 	struct iovec iov[CLEW_IOV_MAX + NATIVE_IOV + CLEW_IOV_MAX + 1]; /* garbage around them */
-	struct clew_proc proc = {.flags = CLEW_PROC_THREADS};
 	struct tcp_sock *tcp = native_tcp(s);
 	char msg[NATIVE_ITER510_AT + sizeof(struct msghdr)] = {0};
 
@@ -378,7 +383,7 @@ static void native_play(struct native_sock *s, const struct native_call *call)
 		tcp->rcv_nxt += call->len;
 		tcp->bytes_received += call->len;
 	}
-	socket_io(&proc, 0, &s->socket, call->no_bytes ? NULL : (void *)msg, (__u8)call->dir,
+	socket_io(&native.proc, 0, &s->socket, call->no_bytes ? NULL : (void *)msg, (__u8)call->dir,
 		  (long)call->len);
 	native.nr_user = 0;
 }

@@ -351,6 +351,25 @@ static void after_answer(void **state)
 	assert_root(c);
 }
 
+/* The request that it is for was given up meanwhile: who goes on decides there and then. */
+static void given_up(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x, *c;
+
+	node(a);
+	x = enter(a, 0, 100, 0);
+	birth(a, id(PARSER(0)), 0, FN(1));
+	goes_on(a, FN(1), 1);
+	hand_on(a, 0, 0, FN(1), 1);
+	c = tx(a, 0, js(id(103), 0));
+	sim_drop(&a->sim, x);
+	end(a, c, js(1, id(104)));
+	goes_on(a, FN(1), 2);
+	sim_settle(&a->sim);
+	assert_root(c);
+}
+
 /* The probes were away: what is known of a generator's address is not believed any more. */
 static void probes_gone(void **state)
 {
@@ -597,6 +616,7 @@ int main(void)
 		T(agent_queue),
 		T(flusher),
 		T(after_answer),
+		T(given_up),
 		T(probes_gone),
 		cmocka_unit_test(random_agent),
 		cmocka_unit_test(random_pool),

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "spawn.h"
 
+#include <time.h>
+
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/mman.h>
@@ -347,6 +349,22 @@ static int count_line(void *arg, const char *line, size_t n)
 	return 0;
 }
 
+/* A file of a process's own, as its /etc/passwd, that claims 64 GB. */
+static void endless_lines(void **state)
+{
+	int fd = memfd_create("lines", MFD_CLOEXEC);
+	struct timespec from, to;
+	size_t longest = 0;
+
+	(void)state;
+	assert_int_equal(ftruncate(fd, 1LL << 36), 0);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &from);
+	assert_int_equal(clew_procfs__each_line_of(fd, count_line, &longest), 0);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &to);
+	assert_true(to.tv_sec - from.tv_sec < 4);
+	close(fd);
+}
+
 static void long_lines(void **state)
 {
 	int fd = (int)syscall(SYS_memfd_create, "lines", 0), i;
@@ -370,7 +388,7 @@ int main(void)
 		cmocka_unit_test(environment), cmocka_unit_test(garbage),
 		cmocka_unit_test(myself),      cmocka_unit_test(vanished),
 		cmocka_unit_test(deleted_map), cmocka_unit_test(only_regular_files),
-		cmocka_unit_test(long_lines),
+		cmocka_unit_test(long_lines),  cmocka_unit_test(endless_lines),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

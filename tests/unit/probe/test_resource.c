@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "spawn.h"
 
+#include <sys/stat.h>
 #include <sys/utsname.h>
 
 #include "probe/resource.h"
@@ -302,13 +303,58 @@ static void garbage(void **state)
 	}
 }
 
+/* Its root is its own, and so is the list of users there: one that ends in a number, and nothing.
+ */
+static void hostile_users(void **state)
+{
+	char dir[] = "/tmp/clew-users-XXXXXX", etc[64], passwd[80], text[8192];
+	struct clew_config cfg = {.service_name = NULL};
+	const char *owner;
+	int ready[2], len;
+	char byte;
+	pid_t pid;
+	FILE *f;
+
+	(void)state;
+	if (geteuid())
+		skip();
+	assert_non_null(mkdtemp(dir));
+	snprintf(etc, sizeof(etc), "%s/etc", dir);
+	snprintf(passwd, sizeof(passwd), "%s/passwd", etc);
+	assert_int_equal(mkdir(etc, 0755), 0);
+	f = fopen(passwd, "w");
+	assert_non_null(f);
+	fprintf(f, "x:y:%08188d", 4); /* a line as long as the buffer */
+	fclose(f);
+	assert_int_equal(pipe(ready), 0);
+	pid = fork();
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (!chroot(dir) && write(ready[1], "", 1) == 1)
+			pause();
+		_exit(1);
+	}
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	len = clew_resource_text__build((uint32_t)pid, &cfg, NULL, text, sizeof(text));
+	assert_true(len > 0);
+	owner = memmem(text, (size_t)len, "process.owner", 14);
+	assert_non_null(owner);
+	assert_string_equal(owner + 14, "0");
+	end(pid);
+	close(ready[0]);
+	close(ready[1]);
+	unlink(passwd);
+	rmdir(etc);
+	rmdir(dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(script_names), cmocka_unit_test(unit_names),
 		cmocka_unit_test(secrets),	cmocka_unit_test(attribute_lists),
 		cmocka_unit_test(whole),	cmocka_unit_test(fallback_names),
-		cmocka_unit_test(garbage),
+		cmocka_unit_test(garbage),	cmocka_unit_test(hostile_users),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

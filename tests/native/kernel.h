@@ -89,6 +89,7 @@ struct clew_map_py_calls py_calls;
 struct clew_map_watch_ports watch_ports;
 struct clew_map_stats stats;
 volatile __u32 stopped, watch;
+struct clew_proc unlisted;
 struct clew_bpf_config native_config;
 extern const volatile struct clew_bpf_config config __attribute__((alias("native_config")));
 

@@ -131,7 +131,7 @@ FUZZ_SECONDS ?= 300
 
 # Library and targets are built by clang in a folder of their own; B is that folder inside.
 FUZZ_MAKE = $(MAKE) --no-print-directory CC=$(CLANG) $(FUZZ_SEL:tests/fuzz/%.c=$(FUZZ_B)/%)
-.PHONY: fuzz fuzz-short fuzz-build fuzz-coverage
+.PHONY: fuzz fuzz-short fuzz-build fuzz-coverage fuzz-keep
 fuzz-build: FUZZ_B = $(B)/fuzz
 fuzz-build:
 	$(Q)$(FUZZ_MAKE) B=$(FUZZ_B) CFLAGS='-O1 -g' SAN='$(FUZZ_SAN)'
@@ -151,14 +151,16 @@ fuzz: fuzz-build
 	$(Q)$(PYTHON3) tests/fuzz/run.py --seconds $(FUZZ_SECONDS) --build $(B)/fuzz $(FUZZ_SEL)
 # Every target, less than a minute in all.
 fuzz-short:
-	$(Q)$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=$(if $(filter command line environment,$(origin FUZZ_SECONDS)),$(FUZZ_SECONDS),4)
+	$(Q)$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=$(if $(filter command line environment,$(origin FUZZ_SECONDS)),$(FUZZ_SECONDS),3)
 
-# The lines of every parser that the corpora reach.
-fuzz-coverage: FUZZ_B = $(B)/coverage
-fuzz-coverage:
+# The lines of every parser that the corpora reach; fuzz-keep adds what `make fuzz` found to them.
+fuzz-coverage: FUZZ_DO = --coverage
+fuzz-keep: FUZZ_DO = --keep $(B)/fuzz/corpus
+fuzz-coverage fuzz-keep: FUZZ_B = $(B)/coverage
+fuzz-coverage fuzz-keep:
 	$(Q)$(FUZZ_MAKE) B=$(FUZZ_B) CFLAGS='-O1 -g' \
 		SAN='-fsanitize=fuzzer-no-link -fprofile-instr-generate -fcoverage-mapping'
-	$(Q)$(PYTHON3) tests/fuzz/run.py --coverage --build $(FUZZ_B) --llvm $(CLANG:clang%=%) $(FUZZ_SEL)
+	$(Q)$(PYTHON3) tests/fuzz/run.py $(FUZZ_DO) --build $(FUZZ_B) --llvm $(CLANG:clang%=%) $(FUZZ_SEL)
 
 # ---- style --------------------------------------------------------------------------------------
 .PHONY: lint format asan

@@ -139,6 +139,8 @@ def lines_of(program, build, llvm, path):
 def keep(source, build, llvm, folder):
     """Copy into the corpus what reaches a line that nothing there does, the smallest first."""
     name = short(source)
+    if not os.path.isdir(folder):
+        return
     program, corpus = os.path.join(build, "fuzz_" + name), os.path.join(HERE, "corpus", name)
     some = os.path.join(build, "some-" + name)
     os.makedirs(some, exist_ok=True)

@@ -5,6 +5,7 @@
  */
 #include "lib/conn.bpf.h"
 #include "lib/context.bpf.h"
+#include "lib/sockfd.bpf.h"
 
 static __always_inline struct clew_proc *py_proc(__u32 *ret_tgid, enum clew_probe_set set)
 {
@@ -71,8 +72,80 @@ int clew_py_copy(struct pt_regs *ctx)
 	e->ref = 0;
 	e->kind = CLEW_EDGE_PY_COPY;
 	e->chain_len = 0;
-	e->pad = 0;
+	e->flags = th && th->uv ? CLEW_EDGE_UVLOOP : 0;
+	e->pad[0] = e->pad[1] = e->pad[2] = 0;
 	SUBMIT(e);
+	return 0;
+}
+
+/*
+ * uvloop (handles/handle.pxd, stream.pyx): a UVStream is an object with a table of C methods,
+ * then its libuv handle. libuv (include/uv.h): uv_handle_t.data leads back; the descriptor is
+ * in uv_stream_t.io_watcher, alike from 1.0 to 1.51 on x86-64.
+ */
+#define UVLOOP_HANDLE 24
+#define UV_TYPE_PIPE  7
+#define UV_TYPE_TCP   12
+#define UV_STREAM_FD  184
+#define PY_TYPE_FLAGS 168 /* PyTypeObject.tp_flags */
+#define PY_IS_BYTES   (1UL << 27)
+
+/* Bytes, and not none: it is certain that something was written. */
+static __always_inline bool py_some_bytes(__u64 obj)
+{
+	__u64 type = obj ? user_u64(obj + CLEW_PY_OB_TYPE) : 0;
+
+	return type && user_u64(type + PY_TYPE_FLAGS) & PY_IS_BYTES && user_u64(obj + 16);
+}
+
+/*
+ * UVStream.write(self, buf), .writelines(self, bufs). Before uvloop 0.23 this only adds to a buffer,
+ * which is written at the end of the loop's turn in no request's context; so who asked is noted
+ * with the connection, and the socket hook takes it from there (py_written).
+ */
+SEC("?uprobe")
+int clew_py_write(struct pt_regs *ctx)
+{
+	struct {
+		__u64 data, loop;
+		__u32 type;
+	} handle = {};
+	__u64 self = PT_REGS_PARM1(ctx), buf = PT_REGS_PARM2(ctx), at, who, ino = 0;
+	struct clew_thread *th;
+	struct clew_kconn *c;
+	struct clew_proc *p;
+	struct sock *sk;
+	__u32 tgid, run;
+
+	p = py_proc(&tgid, CLEW_SET_PY_TASK);
+	if (!p || !p->py_uv)
+		return 0;
+	th = thread_of((__u32)bpf_get_current_pid_tgid(), true);
+	if (!th)
+		return 0;
+	th->uv = 1;
+	py_settle_task(p, th, tgid);
+	at = user_u64(self + UVLOOP_HANDLE);
+	if (!at || bpf_probe_read_user(&handle, sizeof(handle), (void *)at) ||
+	    handle.data != self || (handle.type != UV_TYPE_TCP && handle.type != UV_TYPE_PIPE)) {
+		count(CLEW_STAT_EDGE_UNRESOLVED);
+		return 0;
+	}
+	sk = sock_of_file(file_of_fd(user_u32(at + UV_STREAM_FD)), &ino);
+	c = sk ? conn_get(sk, ino) : NULL;
+	if (!c || c->class == CLEW_CLASS_IGNORED || c->py_note == CLEW_PY_NOTE_SURE)
+		return 0;
+	who = py_context(p, th, &run);
+	if (c->py_note && c->py_ctx != who) {
+		c->py_note = CLEW_PY_NOTE_SEVERAL;
+		return 0;
+	}
+	c->py_ctx = who;
+	c->py_turn = run;
+	c->py_task = who ? py_live_task(p, who, tgid) : 0;
+	if (p->py_uv == CLEW_PY_UV_ARRAY)
+		buf = user_u64(buf);
+	c->py_note = py_some_bytes(buf) ? CLEW_PY_NOTE_SURE : CLEW_PY_NOTE_UNSURE;
 	return 0;
 }
 

@@ -423,6 +423,8 @@ static __always_inline int capture(struct clew_proc *p, struct work *w)
 		else if (p->runtime == CLEW_RT_HAPROXY && p->ha_fdtab)
 			cut->who.ref = haproxy_downstream(p->ha_fdtab, p->ha_h1s, io->file);
 	}
+	if (p->runtime == CLEW_RT_PYTHON && p->py_uv && io->dir == CLEW_SEND)
+		py_written(&cut->who, c, cut->id);
 	if (p->runtime == CLEW_RT_PYTHON && flip && c->role == CLEW_ROLE_CLIENT)
 		py_call(p, c->id, io->dir, cut->who.ctx, cut->who.ref, cut->who.turn);
 	if (cut->who.kind == CLEW_CTX_NODE)

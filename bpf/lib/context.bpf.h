@@ -93,7 +93,7 @@ struct clew_edge_short {
 	struct clew_event h;
 	__u64 conn_id, ctx, child, ref;
 	__u16 kind, chain_len;
-	__u32 pad;
+	__u8 flags, pad[3];
 };
 _Static_assert(sizeof(struct clew_edge_short) == __builtin_offsetof(struct clew_edge, chain),
 	       "as in event.h");
@@ -152,31 +152,31 @@ static __always_inline void py_settle_task(const struct clew_proc *p, struct cle
 	e->ref = task;
 	e->kind = CLEW_EDGE_PY_TASK;
 	e->chain_len = 0;
-	e->pad = 0;
+	e->flags = th->uv ? CLEW_EDGE_UVLOOP : 0;
+	e->pad[0] = e->pad[1] = e->pad[2] = 0;
 	SUBMIT(e);
+}
+
+/* The Task that this context was made for, while it lives; else 0. */
+static __always_inline __u64 py_live_task(const struct clew_proc *p, __u64 ctx, __u32 tgid)
+{
+	__u64 key = py_task_key(ctx, tgid), task;
+	struct clew_py_task *slot = py_task_of(key);
+
+	task = slot && slot->key == key ? slot->task : 0;
+	return task && user_u64(task + p->py_task_ctx) == ctx ? task : 0;
 }
 
 static __always_inline void context_python(const struct clew_proc *p, struct context *c,
 					   struct clew_thread *th, __u32 tgid, bool calls)
 {
-	struct clew_py_task *slot;
-	__u64 key;
-
 	py_settle_task(p, th, tgid);
 	if (!p->py_ctx)
 		return; /* a thread, that is all */
 	c->ctx = py_context(p, th, &c->turn);
 	c->kind = CLEW_CTX_PYTHON;
-	if (!c->ctx || !calls)
-		return; /* only who writes is asked whether its Task lives */
-	key = py_task_key(c->ctx, tgid);
-	slot = py_task_of(key);
-	if (slot && slot->key == key) {
-		__u64 task = slot->task;
-
-		if (user_u64(task + p->py_task_ctx) == c->ctx)
-			c->ref = task;
-	}
+	if (c->ctx && calls) /* only who writes is asked whether its Task lives */
+		c->ref = py_live_task(p, c->ctx, tgid);
 }
 
 #include "java.bpf.h"

@@ -11,7 +11,7 @@
 #ifndef CLEW_PYTHON_BPF_H
 #define CLEW_PYTHON_BPF_H
 
-#include "base.bpf.h"
+#include "context.bpf.h"
 
 #define PY_TYPE		 8  /* PyObject.ob_type */
 #define PY_SIZE		 16 /* PyVarObject.ob_size */
@@ -202,6 +202,25 @@ static __always_inline void py_answered(const struct clew_proc *p, __u64 conn_id
 	for (int i = 0; i < CLEW_PY_JOINS; i++)
 		e->chain[i] = chain[i];
 	SUBMIT(e);
+}
+
+/* What uvloop sends was written before, by whom the connection says. */
+static __always_inline void py_written(struct context *who, struct clew_kconn *c, __u32 tid)
+{
+	struct clew_thread *th;
+
+	if (c->py_note) {
+		bool known = c->py_note != CLEW_PY_NOTE_SEVERAL;
+
+		c->py_note = CLEW_PY_NOTE_NONE;
+		who->ctx = known ? c->py_ctx : 0;
+		who->ref = known ? c->py_task : 0;
+		who->turn = c->py_turn;
+		return;
+	}
+	th = thread_of(tid, false);
+	if (th && th->uv) /* from before the probe, or not by a stream's methods: nobody knows */
+		who->ctx = who->ref = 0;
 }
 
 /* A message begins on a connection to a service behind: a Task's call, or its answer. */

@@ -32,6 +32,12 @@ enum clew_py_values {
 	CLEW_PY_VALUES_INLINE,
 };
 
+/* How the methods of uvloop's streams take their argument; 0: there is no uvloop. */
+enum clew_py_uv {
+	CLEW_PY_UV_ONE = 1, /* METH_O: the object */
+	CLEW_PY_UV_ARRAY,   /* METH_FASTCALL: an array of objects */
+};
+
 /*
  * Go: where the runtime keeps what a goroutine holds and waits for (byte offsets by type of
  * src/runtime: g, m, p, mcache, mspan, sudog, hchan). All 0: unknown, ancestry is not reported.
@@ -66,6 +72,7 @@ struct clew_proc {
 			__u16 py_key;	   /* the pthread key that holds the PyThreadState */
 			__u8 py_closure;   /* PyFunctionObject.func_closure */
 			__u8 py_values;	   /* enum clew_py_values */
+			__u8 py_uv;	   /* enum clew_py_uv: uvloop is loaded */
 		};
 		struct {
 			__u16 java_self;     /* thread pointer -> JavaThread *; 0: not known */
@@ -149,7 +156,8 @@ struct clew_thread {
 			/* a Task whose constructor is running; its context is read at the next hook
 			 */
 			__u64 task, task_parent, task_type;
-			__u32 task_turn, pad;
+			__u32 task_turn;
+			__u32 uv;      /* uvloop runs here */
 			__u64 tstate; /* the thread's PyThreadState, the same for its life */
 		};
 		struct {
@@ -189,6 +197,17 @@ struct clew_kconn {
 	__u8 flips;	/* direction flips while the class is unknown */
 	__u8 from_start;
 	__u8 dead; /* closed, still open in its process: the next change of state is another's */
+	/* uvloop: who wrote what is not sent yet */
+	__u8 py_note; /* enum clew_py_note */
+	__u32 py_turn;
+	__u64 py_ctx, py_task;
+};
+
+enum clew_py_note {
+	CLEW_PY_NOTE_NONE = 0,
+	CLEW_PY_NOTE_SURE,    /* it begins with this one's bytes */
+	CLEW_PY_NOTE_UNSURE,  /* or this one wrote nothing */
+	CLEW_PY_NOTE_SEVERAL, /* it cannot be told whose the first byte is */
 };
 
 /* Direction flips without a sign of a known protocol after which a connection is left alone. */

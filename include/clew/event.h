@@ -203,7 +203,10 @@ enum clew_edge_kind {
 	CLEW_EDGE_NODE_IDS = CLEW_EDGE_OF(CLEW_CTX_NODE, 5),
 };
 
-enum clew_edge_flags { CLEW_EDGE_AGAIN = 1 << 0 /* Node: the resource had an id before */ };
+enum clew_edge_flags {
+	CLEW_EDGE_AGAIN = 1 << 0, /* Node: the resource had an id before */
+	CLEW_EDGE_UVLOOP = 1 << 1, /* Python: the thread reads outside contexts, and enters one then */
+};
 
 struct clew_edge {
 	struct clew_event h;

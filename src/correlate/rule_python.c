@@ -204,6 +204,19 @@ bool co_py__same(struct clew_correlate *co, const struct co_node *c, uint64_t ta
 	return proc && proc->copy_first && proc->copy_first <= x->req_ts;
 }
 
+/*
+ * Was the context made in the callback that the read of the window is for? Where asyncio reads,
+ * the callback runs already; uvloop reads in between, and then enters the connection's context.
+ */
+static bool in_window(const struct co_thread *t, const struct clew_edge *edge)
+{
+	if (!t || !t->window_set || !t->window_turn)
+		return false;
+	if (edge->flags & CLEW_EDGE_UVLOOP)
+		return edge->h.turn == t->window_turn + 1 && edge->ctx != t->window_ctx;
+	return edge->h.turn == t->window_turn && edge->ctx == t->window_ctx;
+}
+
 /* Rules 3, 4 and 7: whom does a new context belong to? */
 static void py_birth(struct clew_correlate *co, const struct clew_edge *edge)
 {
@@ -220,8 +233,7 @@ static void py_birth(struct clew_correlate *co, const struct clew_edge *edge)
 		return; /* the same record twice */
 	if (child)
 		co_py_join__died(co, child);
-	if (t && t->window_set && t->window_turn && t->window_turn == edge->h.turn &&
-	    t->window_ctx == edge->ctx) {
+	if (in_window(t, edge)) {
 		/* the next one may be for a request whose read was lost, in the same run */
 		if (!t->window_child)
 			t->window_child = edge->child;

@@ -189,6 +189,19 @@ static int queue_facts(const struct clew_elf *elf, struct clew_facts *f)
 	return 0;
 }
 
+static int uvloop_facts(const struct clew_elf *elf, struct clew_facts *f)
+{
+	struct clew_python_uvloop uv;
+	int err = clew_python__uvloop(elf, &uv);
+
+	if (err)
+		return err;
+	f->uvloop = uv.call;
+	add_site(elf, f, CLEW_SITE_PY_WRITE, uv.write);
+	add_site(elf, f, CLEW_SITE_PY_WRITE, uv.writelines);
+	return 0;
+}
+
 static int python_facts(const struct clew_elf *elf, const char *basename, struct clew_facts *f)
 {
 	unsigned int minor = 0;
@@ -292,6 +305,9 @@ static void parse(int fd, enum clew_file_role role, const char *basename, struct
 			break;
 		case CLEW_FILE_QUEUE:
 			f->err = queue_facts(elf, f);
+			break;
+		case CLEW_FILE_UVLOOP:
+			f->err = uvloop_facts(elf, f);
 			break;
 		case CLEW_FILE_NODE:
 			f->err = node_facts(elf, f);

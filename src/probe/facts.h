@@ -17,6 +17,7 @@ enum clew_file_role {
 	CLEW_FILE_PYTHON,
 	CLEW_FILE_ASYNCIO,
 	CLEW_FILE_QUEUE,
+	CLEW_FILE_UVLOOP,
 	CLEW_FILE_LIBC,
 	CLEW_FILE_JVM,
 	CLEW_FILE_NODE,
@@ -52,6 +53,7 @@ struct clew_facts {
 	struct clew_java_facts java;
 	struct clew_node_facts node;
 	uint32_t specific_off;
+	uint8_t uvloop; /* enum clew_py_uv */
 	uint64_t fdtab; /* HAProxy: address of the variable, as linked */
 };
 

@@ -14,8 +14,8 @@
 struct clew_mapped {
 	const char *exe_path;
 	uint64_t exe_ino;
-	struct clew_map exe, python, asyncio, queue, libc, libpthread, jvm, node;
-	bool musl, uvloop, coreclr, ruby, php, jli;
+	struct clew_map exe, python, asyncio, queue, uvloop, libc, libpthread, jvm, node;
+	bool musl, coreclr, ruby, php, jli;
 };
 
 struct clew_look {

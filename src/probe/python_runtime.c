@@ -31,7 +31,10 @@
 #define SLOT_TP_INIT	60
 #define SLOTS_MAX	80
 #define METHOD_FN_OFF	8 /* PyMethodDef: name, function, flags, documentation */
+#define METHOD_FLAGS_OFF 16
 #define METHOD_DOC_OFF	24
+#define METH_O		 0x8
+#define METH_FASTCALL	 0x80
 #define NAME_CANDIDATES 16
 #define NAME_STRINGS	4
 #define THREADS_CHECKED 64
@@ -119,18 +122,24 @@ struct names {
 };
 
 /* Where the name stands. Most files do not hold it at all, which is found out here, cheaply. */
-static void find_strings(const struct clew_elf *elf, struct names *s, const char *text, size_t len)
+static void find_strings_in(const struct clew_elf *elf, struct names *s, const char *section,
+			    const char *text, size_t len)
 {
-	struct clew_elf_section ro;
+	struct clew_elf_section sec;
 	uint64_t from, at;
 
-	if (clew_elf__section(elf, ".rodata", &ro) || ro.type == SHT_NOBITS)
+	if (clew_elf__section(elf, section, &sec) || sec.type == SHT_NOBITS)
 		return;
-	for (from = ro.off; s->nr_strings < NAME_STRINGS; from = at + 1) {
-		if (clew_elf__find(elf, from, ro.off + ro.size - from, text, len, &at))
+	for (from = sec.off; s->nr_strings < NAME_STRINGS; from = at + 1) {
+		if (clew_elf__find(elf, from, sec.off + sec.size - from, text, len, &at))
 			return;
-		s->string[s->nr_strings++] = ro.addr + (at - ro.off);
+		s->string[s->nr_strings++] = sec.addr + (at - sec.off);
 	}
+}
+
+static void find_strings(const struct clew_elf *elf, struct names *s, const char *text, size_t len)
+{
+	find_strings_in(elf, s, ".rodata", text, len);
 }
 
 /* First pass: which words point to the name. */
@@ -266,29 +275,48 @@ static int method_word(void *arg, uint64_t where, uint64_t value)
 	return 0;
 }
 
-static uint64_t find_method(const struct clew_elf *elf, const char *doc)
+static uint64_t find_method(const struct clew_elf *elf, const char *doc, int32_t *ret_flags)
 {
 	struct names s = {0};
 	uint32_t i;
 
 	find_strings(elf, &s, doc, strlen(doc));
+	if (!s.nr_strings) /* Cython before 3 makes them variables */
+		find_strings_in(elf, &s, ".data", doc, strlen(doc));
 	if (!s.nr_strings || clew_elf__each_relative(elf, name_word, &s) || !s.n ||
 	    clew_elf__each_relative(elf, method_word, &s))
 		return 0;
-	for (i = 0; i < s.n; i++)
-		if (s.init[i] && is_code(elf, s.init[i]))
-			return s.init[i];
+	for (i = 0; i < s.n; i++) {
+		if (!s.init[i] || !is_code(elf, s.init[i]))
+			continue;
+		if (ret_flags && clew_elf__read(elf, s.at[i] - METHOD_DOC_OFF + METHOD_FLAGS_OFF,
+						ret_flags, sizeof(*ret_flags)))
+			continue;
+		return s.init[i];
+	}
 	return 0;
 }
 
 int clew_python__queue(const struct clew_elf *elf, struct clew_python_queue *ret)
 {
-	ret->put = find_method(elf, "put($self, /, item, block=True, timeout=None)\n--\n");
+	ret->put = find_method(elf, "put($self, /, item, block=True, timeout=None)\n--\n", NULL);
 	if (!ret->put) /* most files: that was all */
 		return -ENOENT;
-	ret->get = find_method(elf, "get($self, /, block=True, timeout=None)\n--\n");
-	ret->get_nowait = find_method(elf, "get_nowait($self, /)\n--\n");
+	ret->get = find_method(elf, "get($self, /, block=True, timeout=None)\n--\n", NULL);
+	ret->get_nowait = find_method(elf, "get_nowait($self, /)\n--\n", NULL);
 	return ret->get && ret->get_nowait ? 0 : -ENOENT;
+}
+
+int clew_python__uvloop(const struct clew_elf *elf, struct clew_python_uvloop *ret)
+{
+	int32_t flags = 0;
+
+	ret->write = find_method(elf, "UVStream.write(self, buf)", &flags);
+	if (!ret->write)
+		return -ENOENT;
+	ret->writelines = find_method(elf, "UVStream.writelines(self, bufs)", NULL);
+	ret->call = flags & METH_FASTCALL ? CLEW_PY_UV_ARRAY : CLEW_PY_UV_ONE;
+	return ret->writelines && flags & (METH_FASTCALL | METH_O) ? 0 : -ENOENT;
 }
 
 int clew_python__specific(const struct clew_elf *elf, uint32_t *ret_off)
@@ -432,6 +460,25 @@ static bool read_key(struct clew_look *l, const struct clew_map *map, const stru
 	return false;
 }
 
+/* Without the probe of its writes, they would be those of one context that is nobody's. */
+static void look_uvloop(struct clew_look *l)
+{
+	struct clew_runtime *rt = l->rt;
+	char path[CLEW_SITE_PATH];
+	struct clew_facts f;
+
+	if (!clew_look__facts(l, &l->maps.uvloop, CLEW_FILE_UVLOOP, &f, path) && !f.err &&
+	    f.uvloop) {
+		clew_look__sites(l, &f, path);
+		rt->entry.py_uv = f.uvloop;
+	}
+	if (clew_look__has(l, CLEW_SITE_PY_WRITE))
+		return;
+	rt->entry.py_task_ctx = 0;
+	clew_look__drop_set(l, CLEW_SET_PY_TASK);
+	clew_look__why(l, "the writes of uvloop's streams cannot be found");
+}
+
 static void look_python(struct clew_look *l, const struct clew_map *lib, const struct clew_facts *f,
 			const char *path)
 {
@@ -473,12 +520,8 @@ static void look_python(struct clew_look *l, const struct clew_map *lib, const s
 		rt->wanted |= 1ULL << CLEW_SET_PY_COPY;
 	if (threads > 1)
 		rt->wanted |= 1ULL << CLEW_SET_PY_QUEUE;
-	if (l->maps.uvloop) {
-		/* all callbacks run in one context: a Task made there proves nothing yet */
-		rt->entry.py_task_ctx = 0;
-		clew_look__drop_set(l, CLEW_SET_PY_TASK);
-		clew_look__why(l, "uvloop makes every Task in one context");
-	}
+	if (l->maps.uvloop.end)
+		look_uvloop(l);
 }
 
 bool clew_python__look(struct clew_look *l)

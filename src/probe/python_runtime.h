@@ -50,6 +50,13 @@ struct clew_python_queue {
 };
 int clew_python__queue(const struct clew_elf *elf, struct clew_python_queue *ret);
 
+/* The methods by which streams of uvloop are written to, in uvloop/loop.*.so. */
+struct clew_python_uvloop {
+	uint64_t write, writelines; /* addresses of the C functions: (self, what, ...) */
+	uint8_t call;		    /* enum clew_py_uv */
+};
+int clew_python__uvloop(const struct clew_elf *elf, struct clew_python_uvloop *ret);
+
 /* Offset of the thread-specific data in glibc's struct pthread. -ENOENT: not in this file. */
 int clew_python__specific(const struct clew_elf *elf, uint32_t *ret_off);
 

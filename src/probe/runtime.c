@@ -53,6 +53,8 @@ static int see_map(void *arg, const struct clew_map *map)
 		keep_first(&m->asyncio, map);
 	else if (begins(name, "_queue.") || !strcmp(name, "_queue.so"))
 		keep_first(&m->queue, map);
+	else if (begins(name, "loop.") && strstr(map->path, "/uvloop/"))
+		keep_first(&m->uvloop, map);
 	else if (!strcmp(name, "libc.so.6") || begins(name, "libc-2."))
 		keep_first(&m->libc, map);
 	else if (begins(name, "libpthread.so.0") || begins(name, "libpthread-2."))
@@ -62,7 +64,6 @@ static int see_map(void *arg, const struct clew_map *map)
 	else if (begins(name, "libnode.so"))
 		keep_first(&m->node, map);
 	m->musl |= begins(name, "ld-musl-") || begins(name, "libc.musl-");
-	m->uvloop |= begins(name, "loop.") && strstr(map->path, "/uvloop/");
 	m->coreclr |= begins(name, "libcoreclr.so");
 	m->ruby |= begins(name, "libruby");
 	m->php |= begins(name, "libphp");

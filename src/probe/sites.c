@@ -16,6 +16,7 @@ static const struct clew_site_info sites[CLEW_SITE_MAX] = {
 	[CLEW_SITE_GO_SPAWN] = {"go statement", "clew_go_spawn", CLEW_SET_GO_SPAWN, false},
 	[CLEW_SITE_PY_TASK_INIT] = {"asyncio.Task.__init__", "clew_py_task", CLEW_SET_PY_TASK,
 				    false},
+	[CLEW_SITE_PY_WRITE] = {"uvloop.UVStream.write", "clew_py_write", CLEW_SET_PY_TASK, false},
 	[CLEW_SITE_CALIBRATE] = {"entry", "clew_calibrate", CLEW_SET_MAX, false},
 	[CLEW_SITE_CALIBRATE_RET] = {"return", "clew_calibrate", CLEW_SET_MAX, true},
 	[CLEW_SITE_PY_PUT] = {"SimpleQueue.put", "clew_py_put", CLEW_SET_PY_QUEUE, false},

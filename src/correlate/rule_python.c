@@ -313,6 +313,8 @@ static void py_completed(struct clew_correlate *co, struct co_node *c)
 	t->freed_conn = c->conn->id;
 	t->freed_turn = co->reading.turn;
 	t->freed_ctx = co->reading.ctx;
+	c->conn->py_freed_tid = t->tid;
+	c->conn->py_freed_turn = co->reading.turn;
 }
 
 void co_py__claim(struct co_claim *ret, struct co_py_ctx *py, struct co_node *x,
@@ -374,10 +376,15 @@ static void claim_bound(struct clew_correlate *co, struct co_node *c, struct co_
  * The callback that completed the connection's previous exchange writes the next one: a library
  * that queues inside does so in another request's context. The same callback is the same run of
  * the context that read, or a context entered right there, or that context after one was left.
+ * uvloop sends it later, when the thread may have read other connections.
  */
 static bool written_by_reader(const struct co_thread *t, const struct co_node *c)
 {
 	const struct clew_feed *req = &c->ex->req;
+	uint32_t turn = c->conn->py_freed_tid == c->tid ? c->conn->py_freed_turn : 0;
+
+	if (turn && (req->turn == turn || req->turn == turn + 1))
+		return true;
 
 	if (!t->freed_set || t->freed_conn != c->conn->id)
 		return false;

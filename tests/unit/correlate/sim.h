@@ -24,6 +24,7 @@
 struct who {
 	uint32_t pid, tid, turn;
 	uint8_t kind, watch;
+	bool uvloop;
 	uint16_t flags;
 	uint64_t ctx, ref;
 };
@@ -339,7 +340,11 @@ INLINE void sim_drop(struct sim *sim, struct sim_ex *se)
 INLINE void sim_edge(struct sim *sim, uint16_t kind, const struct who *w, uint64_t child,
 		     uint64_t ref)
 {
-	struct clew_edge e = {.kind = kind, .ctx = w->ctx, .child = child, .ref = ref};
+	struct clew_edge e = {.kind = kind,
+			      .ctx = w->ctx,
+			      .child = child,
+			      .ref = ref,
+			      .flags = w->uvloop ? CLEW_EDGE_UVLOOP : 0};
 
 	sim->now += 1000;
 	e.h = sim_head(sim, CLEW_EV_EDGE, sizeof(e), w);

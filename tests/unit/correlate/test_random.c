@@ -9,6 +9,9 @@
  */
 #include "world.h"
 
+/* Contexts in which all connections are read, or on uvloop all callbacks of a server run. */
+enum { READER = 0x10, ACCEPTED = 0x20 };
+
 struct result {
 	unsigned right, none, wrong, inferred_right, inferred_wrong, claimable;
 };
@@ -53,6 +56,19 @@ static void ctx_free(struct world *w, uint64_t ctx)
 	w->free_ctx[w->nr_free++] = ctx;
 }
 
+/* uvloop reads when no callback runs, and a callback is entered (+1) and left (+1) again. */
+static void runs_uvloop(struct world *w, int kind, struct who *who)
+{
+	uint32_t *idle = &w->turn[kind];
+
+	who->uvloop = true;
+	if (who->ctx == READER || rnd(w, 3))
+		*idle += 2;
+	who->turn = *idle + (who->ctx != READER);
+	if (who->ctx == READER)
+		who->ctx = 0;
+}
+
 static struct who runs(struct world *w, int kind, uint64_t ctx, uint64_t ref, uint32_t tid)
 {
 	struct who who = {.pid = pid_of(kind), .tid = tid, .ctx = ctx, .ref = ref};
@@ -82,6 +98,10 @@ static struct who runs(struct world *w, int kind, uint64_t ctx, uint64_t ref, ui
 	if (!tid) {
 		who.tid = who.pid + (kind == GO || kind == JAVA ? rnd(w, 4) : 0);
 		who.flags = CLEW_SEG_LOOP;
+		if (w->uvloop && who.kind == CLEW_CTX_PYTHON) {
+			runs_uvloop(w, kind, &who);
+			return who;
+		}
 		if (rnd(w, 3))
 			w->turn[kind % KINDS]++;
 		who.turn = w->turn[kind % KINDS];
@@ -114,6 +134,10 @@ static void new_task(struct world *w, struct who parent, uint64_t *ctx, uint64_t
 {
 	*ctx = ctx_new(w);
 	*task = *ctx + 8;
+	if (parent.uvloop && !parent.ctx) { /* the callback that the read is for */
+		parent.ctx = ACCEPTED;
+		parent.turn++;
+	}
 	edge(w, CLEW_EDGE_PY_COPY, parent, *ctx, 0);
 	edge(w, CLEW_EDGE_PY_TASK, parent, *ctx, *task);
 }
@@ -197,7 +221,7 @@ static void start(struct world *w, int in)
 	who = h->kind == JAVA ? java(w, h)
 			      : runs(w, h->kind,
 				     h->kind == GO			     ? l->goid
-				     : h->kind == PYTHON || h->kind == OWNER ? 0x10
+				     : h->kind == PYTHON || h->kind == OWNER ? READER
 									     : 0,
 				     0, h->kind == THREADS ? l->tid : 0);
 	op = add(w, OP_REQ, who);
@@ -345,7 +369,7 @@ static void respond(struct world *w, int link, bool server, int req, struct who 
 static void got(struct world *w, int out, const struct handler *h)
 {
 	struct link *l = &w->link[out];
-	struct who who = runs(w, l->src, l->src == GO ? l->wgoid + 1000 : 0x10, 0, 0);
+	struct who who = runs(w, l->src, l->src == GO ? l->wgoid + 1000 : READER, 0, 0);
 
 	if (h && h->kind == GO && h->mode == BLOCKING && !h->answered)
 		born_edge(w, runs(w, GO, h->born, 0, 0), l->k.c.id, w->link[h->in].goid, true,
@@ -455,6 +479,7 @@ static void make_world(struct world *w, uint64_t seed, int requests)
 
 	memset(w, 0, sizeof(*w));
 	w->haproxy = seed & 1;
+	w->uvloop = seed & 2;
 	sim_init(&w->sim);
 	w->ops = calloc(OPS, sizeof(*w->ops));
 	w->rnd = seed * 0x9e3779b97f4a7c15ULL + 1;

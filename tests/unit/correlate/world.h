@@ -51,6 +51,7 @@ struct world {
 	struct op *ops;
 	int nr, links, requests;
 	bool haproxy; /* is the proxy, not nginx */
+	bool uvloop;  /* runs the servers of Python */
 	struct link link[LINKS];
 	struct handler h[HANDLERS];
 	uint64_t free_ctx[CTXS];

@@ -38,6 +38,7 @@ int clew_py_task(struct pt_regs *ctx)
 	th->task = PT_REGS_PARM1(ctx);
 	th->task_type = user_u64(th->task + CLEW_PY_OB_TYPE);
 	th->task_parent = py_context(p, th, &th->task_turn);
+	th->task_maker = th->task_parent ? py_live_task(p, th->task_parent, tgid) : 0;
 	return 0;
 }
 

@@ -146,7 +146,7 @@ static __always_inline void py_settle_task(const struct clew_proc *p, struct cle
 	if (!e)
 		return;
 	header(&e->h, CLEW_EV_EDGE, sizeof(*e), th->task_turn);
-	e->conn_id = 0;
+	e->conn_id = th->task_maker;
 	e->ctx = th->task_parent;
 	e->child = child;
 	e->ref = task;

@@ -172,7 +172,8 @@ enum clew_edge_kind {
 	 * of its parent, grandparent ...; bit i of ref: chain[i] waits for something that ctx was
 	 * given, or that such a one was */
 	CLEW_EDGE_GO_BORN = CLEW_EDGE_OF(CLEW_CTX_GO, 3),
-	/* Python: a Task was made; ctx = parent's PyContext, child = the Task's own, ref = Task */
+	/* Python: a Task was made; ctx = parent's PyContext, child = the Task's own, ref = Task;
+	 * conn_id = the live Task that ctx was made for, or 0 */
 	CLEW_EDGE_PY_TASK = CLEW_EDGE_OF(CLEW_CTX_PYTHON, 1),
 	/* Python: PyContext_CopyCurrent returned; ctx = current PyContext, child = the copy */
 	CLEW_EDGE_PY_COPY = CLEW_EDGE_OF(CLEW_CTX_PYTHON, 2),

@@ -231,6 +231,10 @@ static void py_birth(struct clew_correlate *co, const struct clew_edge *edge)
 	child = co_py__find(co, edge->h.pid, edge->child);
 	if (!edge->child || (child && child->via == PY_TASK && child->birth == edge->h.ts))
 		return; /* the same record twice */
+	/* the address of a Task's context is that of a copy by now, whose birth nobody reported */
+	if (edge->kind == CLEW_EDGE_PY_TASK && parent && parent->task &&
+	    parent->task != edge->conn_id)
+		parent = NULL;
 	if (child)
 		co_py_join__died(co, child);
 	if (in_window(t, edge)) {

@@ -100,9 +100,9 @@ static __always_inline bool py_some_bytes(__u64 obj)
 }
 
 /*
- * UVStream.write(self, buf), .writelines(self, bufs). Before uvloop 0.23 this only adds to a buffer,
- * which is written at the end of the loop's turn in no request's context; so who asked is noted
- * with the connection, and the socket hook takes it from there (py_written).
+ * UVStream.write(self, buf), .writelines(self, bufs). Before uvloop 0.23 this only adds to a
+ * buffer, which is written at the end of the loop's turn in no request's context; so who asked is
+ * noted with the connection, and the socket hook takes it from there (py_written).
  */
 SEC("?uprobe")
 int clew_py_write(struct pt_regs *ctx)

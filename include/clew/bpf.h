@@ -158,7 +158,7 @@ struct clew_thread {
 			__u64 task, task_parent, task_type;
 			__u64 task_maker; /* the Task of task_parent */
 			__u32 task_turn;
-			__u32 uv;      /* uvloop runs here */
+			__u32 uv;     /* uvloop runs here */
 			__u64 tstate; /* the thread's PyThreadState, the same for its life */
 		};
 		struct {

@@ -206,7 +206,8 @@ enum clew_edge_kind {
 
 enum clew_edge_flags {
 	CLEW_EDGE_AGAIN = 1 << 0, /* Node: the resource had an id before */
-	CLEW_EDGE_UVLOOP = 1 << 1, /* Python: the thread reads outside contexts, and enters one then */
+	CLEW_EDGE_UVLOOP =
+		1 << 1, /* Python: the thread reads outside contexts, and enters one then */
 };
 
 struct clew_edge {

@@ -24,22 +24,22 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PTHREAD_KEYS	1024
-#define TP_NAME_OFF	24
-#define TP_INIT_OFF	296
-#define SPEC_SLOTS_OFF	24 /* PyType_Spec: name, two ints, flags, slots */
-#define SLOT_TP_INIT	60
-#define SLOTS_MAX	80
-#define METHOD_FN_OFF	8 /* PyMethodDef: name, function, flags, documentation */
+#define PTHREAD_KEYS	 1024
+#define TP_NAME_OFF	 24
+#define TP_INIT_OFF	 296
+#define SPEC_SLOTS_OFF	 24 /* PyType_Spec: name, two ints, flags, slots */
+#define SLOT_TP_INIT	 60
+#define SLOTS_MAX	 80
+#define METHOD_FN_OFF	 8 /* PyMethodDef: name, function, flags, documentation */
 #define METHOD_FLAGS_OFF 16
-#define METHOD_DOC_OFF	24
+#define METHOD_DOC_OFF	 24
 #define METH_O		 0x8
 #define METH_FASTCALL	 0x80
-#define NAME_CANDIDATES 16
-#define NAME_STRINGS	4
-#define THREADS_CHECKED 64
-#define VERSION_FINAL	0xf
-#define TASK_NAME	"_asyncio.Task"
+#define NAME_CANDIDATES	 16
+#define NAME_STRINGS	 4
+#define THREADS_CHECKED	 64
+#define VERSION_FINAL	 0xf
+#define TASK_NAME	 "_asyncio.Task"
 
 static const struct clew_python_layout layouts[] = {
 #include "probe/python_offsets.h"

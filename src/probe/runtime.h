@@ -27,17 +27,17 @@ enum clew_site_kind {
 	CLEW_SITE_GO_RESPONSE,	/* net/http.(*persistConn).readResponse: AX = pc */
 	CLEW_SITE_GO_SPAWN,	/* the go statement's call of runtime.runqput: BX = newg */
 	CLEW_SITE_PY_TASK_INIT, /* _asyncio_Task___init__: DI = the Task; entry */
-	CLEW_SITE_PY_WRITE,	/* uvloop's UVStream.write, .writelines: DI = the stream, SI = what */
-	CLEW_SITE_PY_PUT,	/* queue.SimpleQueue.put: SI = the arguments */
-	CLEW_SITE_PY_GET,	/* .get, .get_nowait: return value is the item */
-	CLEW_SITE_PY_COPY,	/* PyContext_CopyCurrent: return value is the copy */
-	CLEW_SITE_NODE_PARSER,	/* InternalCallbackScope(AsyncWrap *, int): SI = the AsyncWrap */
-	CLEW_SITE_NODE_ID,	/* AsyncWrap::AsyncReset: DI = the AsyncWrap */
-	CLEW_SITE_NODE_DRAIN,	/* V8's RunMicrotasks: DI = the queue */
-	CLEW_SITE_NODE_AWAIT,	/* V8's AsyncFunctionAwait: AX = the generator */
-	CLEW_SITE_NODE_RESUME,	/* AsyncFunctionAwaitResolveClosure: SI = its context */
-	CLEW_SITE_NODE_MOVED,	/* V8's collector has moved objects */
-	CLEW_SITE_CALIBRATE,	/* functions of our own */
+	CLEW_SITE_PY_WRITE, /* uvloop's UVStream.write, .writelines: DI = the stream, SI = what */
+	CLEW_SITE_PY_PUT,   /* queue.SimpleQueue.put: SI = the arguments */
+	CLEW_SITE_PY_GET,   /* .get, .get_nowait: return value is the item */
+	CLEW_SITE_PY_COPY,  /* PyContext_CopyCurrent: return value is the copy */
+	CLEW_SITE_NODE_PARSER, /* InternalCallbackScope(AsyncWrap *, int): SI = the AsyncWrap */
+	CLEW_SITE_NODE_ID,     /* AsyncWrap::AsyncReset: DI = the AsyncWrap */
+	CLEW_SITE_NODE_DRAIN,  /* V8's RunMicrotasks: DI = the queue */
+	CLEW_SITE_NODE_AWAIT,  /* V8's AsyncFunctionAwait: AX = the generator */
+	CLEW_SITE_NODE_RESUME, /* AsyncFunctionAwaitResolveClosure: SI = its context */
+	CLEW_SITE_NODE_MOVED,  /* V8's collector has moved objects */
+	CLEW_SITE_CALIBRATE,   /* functions of our own */
 	CLEW_SITE_CALIBRATE_RET,
 	CLEW_SITE_MAX,
 };

@@ -344,6 +344,7 @@ INLINE void sim_edge(struct sim *sim, uint16_t kind, const struct who *w, uint64
 			      .ctx = w->ctx,
 			      .child = child,
 			      .ref = ref,
+			      .conn_id = kind == CLEW_EDGE_PY_TASK ? w->ref : 0,
 			      .flags = w->uvloop ? CLEW_EDGE_UVLOOP : 0};
 
 	sim->now += 1000;

@@ -217,12 +217,34 @@ static void items_of_tasks(void **state)
 	assert_root(d);
 }
 
+/*
+ * The Task of an earlier request is gone, and a copy of some context has its context's address:
+ * what is made there is not its child, and the request that it answers is its own.
+ */
+static void parent_is_a_copy(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x = rx(a, 0, py(1, READER, 0)), *y, *c;
+
+	task(a, py(1, READER, 0), 0xa0, 0x1000);
+	end(a, x, py(5, 0xa0, 0x1000));
+	y = rx(a, 1, py(7, READER, 0));
+	task(a, py(9, 0xa0, 0), 0xb0, 0x2000);
+	c = tx(a, 0, py(11, 0xb0, 0x2000));
+	end(a, c, py(13, READER, 0));
+	end(a, y, py(15, 0xb0, 0x2000));
+	sim_settle(&a->sim);
+	assert_parent(c, y, CLEW_LINK_EXACT, "responder");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(joined),	T(not_joined),		T(joined_then_goes_on),
-		T(joined_late), T(joined_to_responder), T(helper),
-		T(items),	T(items_staged),	T(items_of_tasks),
+		T(parent_is_a_copy), T(joined),
+		T(not_joined),	     T(joined_then_goes_on),
+		T(joined_late),	     T(joined_to_responder),
+		T(helper),	     T(items),
+		T(items_staged),     T(items_of_tasks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,7 +6,7 @@
  * Everything is checked at each step by what a Task and its wake-up have in common: the context.
  *
  * Layouts (Modules/_asynciomodule.c FutureObj_HEAD; Include/cpython/{funcobject,listobject,
- * tupleobject,cellobject}.h; Modules/_functoolsmodule.c partialobject), CPython 3.8 to 3.13.
+ * tupleobject,cellobject}.h; Modules/_functoolsmodule.c partialobject), CPython 3.8 to 3.14.
  */
 #ifndef CLEW_PYTHON_BPF_H
 #define CLEW_PYTHON_BPF_H
@@ -16,7 +16,6 @@
 #define PY_TYPE		 8  /* PyObject.ob_type */
 #define PY_SIZE		 16 /* PyVarObject.ob_size */
 #define PY_LIST_ITEMS	 24
-#define PY_TUPLE_ITEMS	 24
 #define PY_CELL_CONTENTS 16
 #define PY_TYPE_SIZE	 32 /* PyTypeObject.tp_basicsize */
 #define PY_FUTURE_CB	 24 /* callback, its context, a list of further pairs */
@@ -30,11 +29,13 @@
 /* What the walk needs, in one word: global functions take numbers. */
 static __always_inline __u64 py_walk_of(const struct clew_proc *p)
 {
-	return p->py_task_ctx | (__u64)p->py_closure << 16 | (__u64)p->py_values << 24;
+	return p->py_task_ctx | (__u64)p->py_closure << 16 | (__u64)p->py_values << 24 |
+	       (__u64)p->py_tuple << 32;
 }
 #define PY_WALK_CTX(w)	   ((__u32)(w) & 0xffff)
 #define PY_WALK_CLOSURE(w) ((__u32)((w) >> 16) & 0xff)
 #define PY_WALK_VALUES(w)  ((__u32)((w) >> 24) & 0xff)
+#define PY_WALK_TUPLE(w)   ((__u32)((w) >> 32) & 0xff)
 
 /* The Task that this callback wakes up: the wake-up's self, if the callback has its context. */
 static __always_inline __u64 py_wakes(__u64 cb, __u64 ctx, __u64 walk)
@@ -65,7 +66,8 @@ __noinline __u64 py_waiter(__u64 future, __u64 walk)
 		if ((__u64)i >= list[0])
 			return 0;
 		at = user_u64(list[1] + 8 * i);
-		if (!at || bpf_probe_read_user(pair, sizeof(pair), (void *)(at + PY_TUPLE_ITEMS)))
+		if (!at ||
+		    bpf_probe_read_user(pair, sizeof(pair), (void *)(at + PY_WALK_TUPLE(walk))))
 			return 0;
 		task = py_wakes(pair[0], pair[1], walk);
 		if (task)
@@ -111,7 +113,7 @@ __noinline __u64 py_via(__u64 cb, __u64 type, __u64 walk)
 
 			if ((__u64)i >= n)
 				break;
-			cell = user_u64(at + PY_TUPLE_ITEMS + 8 * i);
+			cell = user_u64(at + PY_WALK_TUPLE(walk) + 8 * i);
 			what = cell ? user_u64(cell + PY_CELL_CONTENTS) : 0;
 			found = what ? py_waiter(what, walk) : 0;
 			if (found)
@@ -122,7 +124,7 @@ __noinline __u64 py_via(__u64 cb, __u64 type, __u64 walk)
 	if (!at)
 		return 0;
 	if (user_u64(at + PY_SIZE) == 1) {
-		found = py_waiter(user_u64(at + PY_TUPLE_ITEMS), walk);
+		found = py_waiter(user_u64(at + PY_WALK_TUPLE(walk)), walk);
 		if (found)
 			return found;
 	}
@@ -160,7 +162,7 @@ __noinline __u64 py_joiner(__u64 task, __u64 walk)
 		if ((__u64)i >= list[0])
 			return 0;
 		at = user_u64(list[1] + 8 * i);
-		found = at ? py_via(user_u64(at + PY_TUPLE_ITEMS), type, walk) : 0;
+		found = at ? py_via(user_u64(at + PY_WALK_TUPLE(walk)), type, walk) : 0;
 		if (found)
 			return found;
 	}

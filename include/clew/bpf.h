@@ -73,6 +73,7 @@ struct clew_proc {
 			__u8 py_closure;   /* PyFunctionObject.func_closure */
 			__u8 py_values;	   /* enum clew_py_values */
 			__u8 py_uv;	   /* enum clew_py_uv: uvloop is loaded */
+			__u8 py_tuple;	   /* PyTupleObject.ob_item */
 		};
 		struct {
 			__u16 java_self;     /* thread pointer -> JavaThread *; 0: not known */

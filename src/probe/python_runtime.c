@@ -500,6 +500,7 @@ static void look_python(struct clew_look *l, const struct clew_map *lib, const s
 		return;
 	rt->entry.py_closure = (uint8_t)layout->closure;
 	rt->entry.py_values = (uint8_t)layout->values;
+	rt->entry.py_tuple = (uint8_t)layout->tuple;
 	rt->entry.py_ctx = (uint16_t)layout->ctx;
 	rt->entry.py_task_ctx = (uint16_t)layout->task_ctx;
 	clew_look__sites(l, f, path);

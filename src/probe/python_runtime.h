@@ -18,6 +18,7 @@ struct clew_python_layout {
 	uint32_t thread_id;    /* PyThreadState.thread_id, the pthread_t */
 	uint32_t closure;      /* PyFunctionObject.func_closure */
 	uint32_t values;       /* enum clew_py_values */
+	uint32_t tuple;	       /* PyTupleObject.ob_item */
 	uint32_t task_ctx;     /* _asyncio.Task -> its context */
 };
 

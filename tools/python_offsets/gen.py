@@ -37,7 +37,7 @@ def main():
     print("/* Written by tools/python_offsets from the headers and checked in live processes. */")
     print("/* minor, tstate.context, runtime.autoTSSkey._is_initialized, ._key,\n"
           " * runtime.interpreters.head, interpreter's first thread, tstate.thread_id,\n"
-          " * function.func_closure, enum clew_py_values, Task.task_context */")
+          " * function.func_closure, enum clew_py_values, tuple.ob_item, Task.task_context */")
     for _, _, text in rows:
         print(text)
 

@@ -2,7 +2,7 @@
 /*
  * Prints where the fields that clew reads lie in one CPython: compile with its headers.
  * Output: "minor context key_initialized key interpreters threads thread_id closure
- * values", see gen.py.
+ * values tuple_items", see gen.py.
  */
 #define Py_BUILD_CORE 1
 #include <Python.h>
@@ -45,10 +45,10 @@
 
 int main(void)
 {
-	printf("%d %zu %zu %zu %zu %zu %zu %zu %d\n", PY_MINOR_VERSION,
+	printf("%d %zu %zu %zu %zu %zu %zu %zu %d %zu\n", PY_MINOR_VERSION,
 	       offsetof(PyThreadState, context), KEY + offsetof(Py_tss_t, _is_initialized),
 	       KEY + offsetof(Py_tss_t, _key), offsetof(_PyRuntimeState, interpreters.head),
 	       THREADS, offsetof(PyThreadState, thread_id), offsetof(PyFunctionObject, func_closure),
-	       VALUES);
+	       VALUES, offsetof(PyTupleObject, ob_item));
 	return 0;
 }

@@ -14,6 +14,7 @@ struct clew_map_go_born go_born SEC(".maps");
 struct clew_map_go_calls go_calls SEC(".maps");
 struct clew_map_node_insts node_even SEC(".maps");
 struct clew_map_node_insts node_odd SEC(".maps");
+struct clew_map_java_waits java_waits SEC(".maps");
 struct clew_map_watch_ports watch_ports SEC(".maps");
 struct clew_map_stats stats SEC(".maps");
 

@@ -108,6 +108,15 @@ struct clew_map_node_insts {
 	__type(value, __u64);
 };
 
+/* Java: how to find who waits for a job; the agent makes the entry when it knows. */
+struct clew_map_java_waits {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 16384);
+	__type(key, __u32);
+	__type(value, struct clew_java_wait);
+};
+
 struct clew_map_watch_ports {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 256);
@@ -134,6 +143,7 @@ extern struct clew_map_go_born go_born SEC(".maps");
 extern struct clew_map_go_calls go_calls SEC(".maps");
 extern struct clew_map_node_insts node_even SEC(".maps");
 extern struct clew_map_node_insts node_odd SEC(".maps");
+extern struct clew_map_java_waits java_waits SEC(".maps");
 extern struct clew_map_watch_ports watch_ports SEC(".maps");
 extern struct clew_map_stats stats SEC(".maps");
 

@@ -74,6 +74,7 @@ struct co_thread *co_thread(struct clew_correlate *co, uint32_t tid, uint32_t pi
 	t->refs = 1;
 	t->tid = tid;
 	t->pid = pid;
+	co_list__init(&t->held);
 	/* replaces a thread of another process that had the same id */
 	if (co_map__put(&co->threads, tid, 0, t)) {
 		free(t);
@@ -110,6 +111,7 @@ static void drop_thread(void *arg, void *val)
 
 	if (co->last_thread == val)
 		co->last_thread = NULL;
+	co_java__dropped(co, val);
 	co_thread__put(co, val);
 }
 

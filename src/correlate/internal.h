@@ -38,7 +38,7 @@ struct co_state {
 enum co_wait {
 	CO_WAIT_NONE = 0,
 	CO_WAIT_JOIN,	 /* server: its client request may come; in co->grace[] */
-	CO_WAIT_CONTEXT, /* client: its Python context must prove itself; in py_ctx.held */
+	CO_WAIT_CONTEXT, /* client: its context must prove itself; in a list of its rule */
 	CO_WAIT_ANSWER,	 /* client: the candidate must be answered as expected; in cand.held */
 	CO_WAIT_WINDOW,	 /* client: nothing may contradict until the window ends; no list */
 	CO_WAIT_PARENT,	 /* decided; in parent.kids until it is released */
@@ -162,6 +162,7 @@ struct co_conn {
 	struct co_py_ctx *owner; /* reference: Python, the context that answers here */
 	struct co_node *py_call; /* reference: Python, the call here that waits for a witness */
 	uint32_t py_freed_tid, py_freed_turn; /* a read completed the latest exchange here */
+	struct co_node *job_call; /* reference: Java, likewise a job's */
 	/* Go: whose request the next bytes are */
 	struct co_node *pend; /* reference, or NULL: nobody's */
 	const char *pend_evidence;
@@ -192,8 +193,11 @@ struct co_thread {
 	uint64_t freed_conn, freed_ctx;
 	/* Python: the work item that it runs; references: whose that is, both NULL: nobody's */
 	uint8_t job_set;
-	struct co_node *job_x;
+	struct co_node *job_x; /* Java: the request that the job was tied to */
 	struct co_py_ctx *job_by;
+	/* Java: which job of a pool's thread, as in a segment; first seen; who waits for it */
+	uint64_t ref, since, waits_ctx, waits_ref;
+	struct co_list held; /* its calls that wait to be tied to a request */
 	/* Node: the latest read, the run of microtasks that followed, and whose functions ran then
 	 */
 	uint64_t js_read, js_drain, js_now;
@@ -328,6 +332,9 @@ void co_link__orphan(struct clew_correlate *co, struct co_node *x);
  * `timeout`: a claim that nothing contradicted in all that time holds; else it does not.
  */
 void co_link__force(struct clew_correlate *co, struct co_node *node, bool timeout);
+/* A claim of `node` on `x` that came late: final when `x` is answered as expected. */
+void co_link__until_answered(struct clew_correlate *co, struct co_node *node, struct co_node *x,
+			     enum clew_link link, const char *evidence);
 /* Claims of `node` on `x` that must outlive the window uncontradicted. */
 void co_link__late(struct clew_correlate *co, struct co_node *node, struct co_node *x,
 		   enum clew_link link, const char *evidence);
@@ -470,6 +477,9 @@ void co_thread_rule__request(struct clew_correlate *co, struct co_node *x);
 void co_thread_rule__answered(struct clew_correlate *co, struct co_node *x);
 void co_thread_rule__claim(struct clew_correlate *co, struct co_node *c, struct co_claim *ret);
 bool co_thread_rule__stands(struct clew_correlate *co, const struct co_node *x);
+
+/* It leaves its table: the job is over, or nobody remembers it. */
+void co_java__dropped(struct clew_correlate *co, struct co_thread *t);
 
 void co_go_rule__free(void *co, void *val);
 void co_go_rule__free_ctx(void *co, void *val);

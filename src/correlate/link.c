@@ -275,6 +275,15 @@ void co_link__late(struct clew_correlate *co, struct co_node *node, struct co_no
 	set_candidate(co, node, x, link, evidence);
 }
 
+void co_link__until_answered(struct clew_correlate *co, struct co_node *node, struct co_node *x,
+			     enum clew_link link, const char *evidence)
+{
+	co_list__del(&node->wait_link);
+	set_candidate(co, node, x, link, evidence);
+	node->wait = CO_WAIT_ANSWER;
+	co_list__add_tail(&x->held, &node->wait_link);
+}
+
 void co_link__claim(struct clew_correlate *co, struct co_node *node, const struct co_claim *claim)
 {
 	struct co_node *x = claim->x;
@@ -297,9 +306,7 @@ void co_link__claim(struct clew_correlate *co, struct co_node *node, const struc
 		co_link__late(co, node, x, claim->link, claim->evidence);
 		return;
 	}
-	set_candidate(co, node, x, claim->link, claim->evidence);
-	node->wait = CO_WAIT_ANSWER;
-	co_list__add_tail(&x->held, &node->wait_link);
+	co_link__until_answered(co, node, x, claim->link, claim->evidence);
 }
 
 void co_link__finish(struct clew_correlate *co, struct co_node *node, bool timeout)

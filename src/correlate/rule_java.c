@@ -1,16 +1,50 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * rule_java.c - HotSpot's threads, platform and virtual ones (runtimes.md, Java, U1, U2).
+ * rule_java.c - HotSpot's threads, and the jobs of its thread pools (runtimes.md, Java).
  *
- * A Java thread has an id of its own that the process never uses again, whichever OS thread it
- * runs on. What the thread rule says of OS threads holds for it: who read X, holds only X and
- * answers X itself is working for X. A platform thread that was seen in an event loop is given
- * up; a virtual thread cannot be one, whatever its carrier does between two of them.
+ * What runs is a platform thread, one job of a pool's thread, or a virtual thread. Each has an id
+ * of its own that the process never uses again, whichever OS thread it runs on; a pool's thread
+ * counts its jobs. What the thread rule says of OS threads holds for it: who read X, holds only X
+ * and answers X itself is working for X. A thread that was seen in an event loop is given up; a
+ * virtual one cannot be one, whatever its carrier does between two of them.
+ *
+ * A job or virtual thread that reads no request works for others. Two things tell for whom, and
+ * neither is identity, for a job may serve several requests that were waiting (a flusher):
+ *   join       when the answer of the call comes in, exactly one thread waits for the job, and
+ *              that one is at X, which it answers itself or leaves to the job;
+ *   responder  the job, which was not there before X was read, answers X and nothing else.
+ * A job that both tie to two requests, or that answers two, proves nothing at all.
  */
 #include "correlate/internal.h"
 
 #include <stdlib.h>
 
+#define ONE_SHOT (CLEW_JAVA_VIRTUAL | CLEW_JAVA_JOB) /* begins and ends */
+
+static bool is_virtual(const struct clew_feed *feed)
+{
+	return feed->ref & CLEW_JAVA_VIRTUAL;
+}
+
+/* No call of it will find its request any more. */
+static void job_ends(struct clew_correlate *co, struct co_thread *t)
+{
+	struct co_node *c;
+
+	while (!co_list__empty(&t->held)) {
+		c = co_entry(t->held.next, struct co_node, wait_link);
+		co_link__client(co, c, NULL, CLEW_LINK_NONE, NULL);
+	}
+}
+
+void co_java__dropped(struct clew_correlate *co, struct co_thread *t)
+{
+	t->refs++; /* as its calls have the others */
+	job_ends(co, t);
+	t->refs--;
+}
+
+/* The table has who runs now: another job of the thread takes the place of its last one. */
 static struct co_thread *thread_of(struct clew_correlate *co, uint32_t pid,
 				   const struct clew_feed *feed, bool make)
 {
@@ -18,25 +52,25 @@ static struct co_thread *thread_of(struct clew_correlate *co, uint32_t pid,
 	uint64_t key = (uint64_t)(proc ? proc->gen : 0) << 32 | pid;
 	struct co_thread *t = feed->ctx ? co_map__get(&co->threads, key, feed->ctx) : NULL;
 
+	if (t && t->ref != feed->ref)
+		t = NULL;
 	if (!t && make && feed->ctx) {
 		t = calloc(1, sizeof(*t));
 		if (!t)
 			return NULL;
 		t->refs = 1;
 		t->pid = pid;
+		t->ref = feed->ref;
+		t->since = feed->ts;
+		co_list__init(&t->held);
 		if (co_map__put(&co->threads, key, feed->ctx, t)) {
 			free(t);
 			return NULL;
 		}
 	}
-	if (t && feed->seg_flags & CLEW_SEG_LOOP && !(feed->ref & CLEW_JAVA_VIRTUAL))
+	if (t && feed->seg_flags & CLEW_SEG_LOOP && !is_virtual(feed))
 		t->loop = 1;
 	return t;
-}
-
-static bool is_virtual(const struct clew_feed *feed)
-{
-	return feed->ref & CLEW_JAVA_VIRTUAL;
 }
 
 static void java_segment(struct clew_correlate *co, const struct clew_segment *seg)
@@ -56,28 +90,138 @@ static void java_request(struct clew_correlate *co, struct co_node *x)
 				  is_virtual(&x->ex->req) || x->ex->req.watch != CLEW_UNWATCHED);
 }
 
+/* It is at this request, and at no other. */
+static struct co_node *open_request(const struct co_thread *t)
+{
+	return t && !t->loop && !t->multi && t->nr_open == 1 ? t->open : NULL;
+}
+
 static void java_claim(struct clew_correlate *co, struct co_node *c, struct co_claim *ret)
 {
-	struct co_thread *t = thread_of(co, c->pid, &c->ex->req, false);
+	const struct clew_feed *req = &c->ex->req;
+	struct co_thread *t = thread_of(co, c->pid, req, req->ref & ONE_SHOT);
+	struct co_node *x = open_request(t);
 
-	if (!t || t->loop || t->multi || t->nr_open != 1 || !t->open)
+	if (x) {
+		if (!is_virtual(req) && (!x->ex || x->ex->req.watch != req->watch))
+			return;
+		ret->kind = CO_CLAIM_NODE;
+		ret->x = x;
+		ret->by = t;
+		ret->link = CLEW_LINK_EXACT;
+		ret->evidence = is_virtual(req) ? co_ev_virtual : co_ev_java;
+	} else if (t && req->ref & ONE_SHOT && !t->multi && !t->loop && !t->nr_open && !t->job_x) {
+		ret->kind = CO_CLAIM_HOLD;
+		ret->by = t;
+	}
+}
+
+static void java_hold(struct clew_correlate *co, struct co_node *c, void *by)
+{
+	struct co_thread *t = by;
+
+	t->refs++;
+	c->by = t;
+	c->wait = CO_WAIT_CONTEXT;
+	co_list__add_tail(&t->held, &c->wait_link);
+	co_node__put(co, c->conn->job_call);
+	c->conn->job_call = co_node__get(c);
+}
+
+/* What ties a job to one request ties it to no other. */
+static bool works_for(struct clew_correlate *co, struct co_thread *job, struct co_node *x)
+{
+	if (job->job_x && job->job_x != x)
+		job->multi = 1;
+	if (job->multi) {
+		job_ends(co, job);
+		return false;
+	}
+	if (!job->job_x)
+		job->job_x = co_node__get(x);
+	return true;
+}
+
+/* The answer of a call is about to be read by the job that made it, for which somebody waits. */
+static void java_edge(struct clew_correlate *co, const struct clew_edge *edge)
+{
+	struct co_conn *conn = co_conn__find(co, edge->conn_id);
+	struct co_node *c = conn ? conn->job_call : NULL, *x;
+	struct clew_feed who = {.ctx = edge->child};
+	struct co_thread *job, *waiter;
+
+	if (edge->kind != CLEW_EDGE_JAVA_WAIT || !c || conn->pid != edge->h.pid)
 		return;
-	if (!is_virtual(&c->ex->req) &&
-	    (!t->open->ex || t->open->ex->req.watch != c->ex->req.watch))
+	conn->job_call = NULL;
+	job = c->by;
+	if (c->wait == CO_WAIT_CONTEXT && c->rule == &co_rule_java && c->ex && !c->answered &&
+	    edge->chain_len == 1 && c->ex->req.ctx == edge->ctx && c->ex->req.ref == edge->ref) {
+		who.ref = edge->chain[0];
+		waiter = thread_of(co, c->pid, &who, false);
+		x = open_request(waiter);
+		if (x && waiter != job && !x->answered && x->req_ts <= c->req_ts &&
+		    works_for(co, job, x)) {
+			job->waits_ctx = who.ctx;
+			job->waits_ref = who.ref;
+			co_link__until_answered(co, c, x, CLEW_LINK_INFERRED, co_ev_join);
+		}
+	}
+	co_node__put(co, c);
+}
+
+/* `x` is answered by somebody else than who read it: a job that was given it? */
+static void java_response(struct clew_correlate *co, struct co_node *x)
+{
+	const struct clew_feed *resp = &x->ex->resp;
+	struct co_thread *job;
+	struct co_list *l, *next;
+
+	if (!(resp->ref & ONE_SHOT) || co_thread__answers(x) == CO_WHO_SAME)
 		return;
-	ret->kind = CO_CLAIM_NODE;
-	ret->x = t->open;
-	ret->by = t;
-	ret->link = CLEW_LINK_EXACT;
-	ret->evidence = is_virtual(&c->ex->req) ? co_ev_virtual : co_ev_java;
+	job = thread_of(co, x->pid, resp, true);
+	if (!job)
+		return;
+	if (job->since < x->req_ts || job->loop || job->nr_open)
+		job->multi = 1; /* it was there already: it serves one after another */
+	if (!works_for(co, job, x))
+		return;
+	for (l = job->held.next; l != &job->held; l = next) {
+		struct co_node *c = co_entry(l, struct co_node, wait_link);
+
+		next = l->next;
+		co_link__late(co, c, x, CLEW_LINK_INFERRED, co_ev_responder);
+	}
+}
+
+/* The calls of a job: nothing has tied it to another request, or given it up. */
+static bool job_stands(struct clew_correlate *co, const struct co_node *c, const struct co_node *x)
+{
+	const struct co_thread *job = c->by;
+	const struct clew_feed who = {.ctx = job->waits_ctx, .ref = job->waits_ref};
+	const struct co_thread *waiter;
+
+	if (job->multi || job->loop || job->job_x != x)
+		return false;
+	if (c->cand_evidence == co_ev_responder || !x->ex)
+		return c->cand_evidence == co_ev_responder;
+	if (x->ex->resp.ts && x->ex->resp.ctx_kind == CLEW_CTX_JAVA &&
+	    x->ex->resp.ctx == c->ex->req.ctx && x->ex->resp.ref == c->ex->req.ref)
+		return true; /* it was left to the job */
+	waiter = thread_of(co, x->pid, &who, false);
+	if (!waiter || waiter->loop || waiter->multi)
+		return false;
+	return !x->ex->resp.ts || co_thread__answers(x) == CO_WHO_SAME;
 }
 
 static bool java_stands(struct clew_correlate *co, const struct co_node *c, const struct co_node *x)
 {
 	const struct co_thread *t = c->by;
 
-	(void)co;
-	if (!t || t->loop || t->multi)
+	if (!t)
+		return false;
+	if (c->cand_evidence == co_ev_join || c->cand_evidence == co_ev_responder)
+		return job_stands(co, c, x);
+	if (t->loop || t->multi)
 		return false;
 	return !x->ex || !x->ex->resp.ts || co_thread__answers(x) == CO_WHO_SAME;
 }
@@ -93,11 +237,21 @@ static void put(struct clew_correlate *co, void *by)
 	co_thread__put(co, by);
 }
 
+static void java_closed(struct clew_correlate *co, struct co_conn *conn)
+{
+	co_node__put(co, conn->job_call);
+	conn->job_call = NULL;
+}
+
 const struct co_rule co_rule_java = {
 	.runtimes = 1U << CLEW_RT_JAVA,
 	.segment = java_segment,
+	.edge = java_edge,
+	.closed = java_closed,
 	.request = java_request,
+	.response = java_response,
 	.claim = java_claim,
+	.hold = java_hold,
 	.stands = java_stands,
 	.get = get,
 	.put = put,

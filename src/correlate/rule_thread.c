@@ -50,7 +50,7 @@ enum co_who co_thread__answers(const struct co_node *x)
 	const struct clew_feed *req = &x->ex->req, *resp = &x->ex->resp;
 
 	if (req->ctx_kind == CLEW_CTX_JAVA && resp->ctx_kind == CLEW_CTX_JAVA)
-		return req->ctx == resp->ctx ? CO_WHO_SAME : CO_WHO_OTHER;
+		return req->ctx == resp->ctx && req->ref == resp->ref ? CO_WHO_SAME : CO_WHO_OTHER;
 	if (req->ctx_kind == CLEW_CTX_JAVA && req->ref & CLEW_JAVA_VIRTUAL)
 		return CO_WHO_UNKNOWN; /* it may have changed its thread */
 	return req->tid == resp->tid ? CO_WHO_SAME : CO_WHO_OTHER;

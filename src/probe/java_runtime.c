@@ -22,6 +22,7 @@
 
 #define THREADS_MAX 256
 #define TCB_BYTES   1536 /* of struct pthread that are searched, from the thread pointer on */
+#define STACK_WORDS 1024 /* of a thread, from the base, that are searched for its Worker */
 #define VIRTUAL	    21	 /* virtual threads since */
 
 /* ---- the proof ----------------------------------------------------------------------------- */
@@ -143,6 +144,92 @@ static void read_jobs(struct jvm *j, struct clew_java_live *ret)
 	ret->jobs = e->java_worker;
 }
 
+static uint64_t oop(const struct clew_proc *e, uint32_t narrow)
+{
+	return narrow ? e->java_oops + ((uint64_t)narrow << e->java_shift) : 0;
+}
+
+/* The Worker that runs this thread, or 0. */
+static uint64_t worker_of(struct jvm *j, const struct clew_proc *e, uint64_t thread)
+{
+	uint64_t at = thread, worker;
+
+	if (e->java_holder)
+		at = oop(e, jvm__half(j, thread + e->java_holder));
+	worker = at ? oop(e, jvm__half(j, at + e->java_target)) : 0;
+	return worker && jvm__half(j, worker + 8) == e->java_worker &&
+			       oop(e, jvm__half(j, worker + e->java_w_thread)) == thread
+		       ? worker
+		       : 0;
+}
+
+/*
+ * How far from its stack's base a pool's thread has its Worker: behind what the libraries need
+ * for a thread, and the frames of its start. The same for all, but for subclasses of Thread.
+ */
+static uint16_t find_first(struct jvm *j, const struct clew_proc *e)
+{
+	uint64_t list = jvm__word(j, j->v[V_LIST]), data = jvm__word(j, list + j->v[V_LIST_DATA]);
+	uint32_t nr = jvm__half(j, list + j->v[V_LIST_LEN]), first = 0;
+	uint64_t stack[STACK_WORDS];
+
+	for (uint32_t i = 0; i < nr && i < THREADS_MAX; i++) {
+		uint64_t jt = jvm__word(j, data + 8ULL * i);
+		uint64_t obj = jvm__word(j, jvm__word(j, jt + j->v[V_THREAD_OBJ]));
+		uint64_t base = jvm__word(j, jt + j->v[V_STACK_BASE]);
+		uint64_t worker = obj ? worker_of(j, e, obj) : 0;
+
+		if (!worker || !jvm__peek(j, base - sizeof(stack), stack, sizeof(stack)))
+			continue;
+		for (uint32_t k = 1; k <= STACK_WORDS && (!first || k < first); k++)
+			if (stack[STACK_WORDS - k] == worker)
+				first = k;
+	}
+	j->failed = false;
+	return (uint16_t)(first ? first - 1 : 0);
+}
+
+/* Who waits for a job: a set of fields, or none of them. */
+static void read_waits(struct jvm *j, struct clew_java_live *ret)
+{
+	const uint32_t *f = j->field;
+	struct clew_java_wait *w = &ret->wait;
+
+	if (!jvm__has(j, V_STACK_BASE))
+		return;
+	w->stack_base = (uint16_t)j->v[V_STACK_BASE];
+	w->cont_entry = jvm__has(j, V_CONT_ENTRY) ? (uint16_t)j->v[V_CONT_ENTRY] : 0;
+	if (f[J_CARRIER])
+		w->virtual_thread = jvm__narrow(j, j->klass[J_CARRIER]);
+	if (f[J_FUTURE_RUNNER] && f[J_FUTURE_WAITERS] && f[J_NODE_THREAD] && f[J_NODE_NEXT]) {
+		w->runner = (uint16_t)f[J_FUTURE_RUNNER];
+		w->waiters = (uint16_t)f[J_FUTURE_WAITERS];
+		w->node_thread = (uint16_t)f[J_NODE_THREAD];
+		w->node_next = (uint16_t)f[J_NODE_NEXT];
+		w->future = jvm__narrow(j, j->klass[J_FUTURE_RUNNER]);
+		if (w->cont_entry && f[J_BOUND_THREAD])
+			w->bound = jvm__narrow(j, j->klass[J_BOUND_THREAD]);
+	}
+	if (f[J_CF_RESULT] && f[J_CF_STACK] && f[J_NEXT] && f[J_SIGNALLER]) {
+		w->result = (uint16_t)f[J_CF_RESULT];
+		w->stack = (uint16_t)f[J_CF_STACK];
+		w->next = (uint16_t)f[J_NEXT];
+		w->sig_thread = (uint16_t)f[J_SIGNALLER];
+		w->dep = (uint16_t)f[J_DEP];
+		w->base = (uint16_t)f[J_CO_BASE];
+		w->completable = jvm__narrow(j, j->klass[J_CF_STACK]);
+		w->signaller = jvm__narrow(j, j->klass[J_SIGNALLER]);
+		w->co = f[J_CO_BASE] ? jvm__narrow(j, j->klass[J_CO_BASE]) : 0;
+		w->async[0] = f[J_SUPPLY] ? jvm__narrow(j, j->klass[J_SUPPLY]) : 0;
+		w->async[1] = f[J_RUN] ? jvm__narrow(j, j->klass[J_RUN]) : 0;
+	}
+	if (ret->jobs)
+		w->first = find_first(j, &ret->entry);
+	/* what is used for the first time later is loaded then */
+	ret->pending |= !w->first || !w->future || !w->async[0] || !w->async[1] || !w->dep ||
+			!w->co || (w->cont_entry && !w->bound);
+}
+
 /* Everything that is read of objects, into the entry: all of it, or nothing. */
 static void read_objects(struct jvm *j, struct clew_java_live *ret)
 {
@@ -173,6 +260,8 @@ static void read_objects(struct jvm *j, struct clew_java_live *ret)
 	e->java_oops = jvm__word(j, j->v[V_OOP_BASE]);
 	e->java_shift = (uint8_t)(jvm__half(j, j->v[V_OOP_SHIFT]) & 31);
 	read_jobs(j, ret);
+	if (!ret->why[0])
+		read_waits(j, ret);
 }
 
 int clew_java__live(int mem, const struct clew_java_facts *facts, uint64_t bias,
@@ -279,6 +368,7 @@ static void look_jvm(struct clew_look *l)
 	clew_look__name(l, CLEW_RT_JAVA, "java");
 	rt->entry = live.entry;
 	rt->entry.flags |= CLEW_PROC_THREADS;
+	rt->java_wait = live.wait;
 	if (live.why[0])
 		clew_look__why(l, "%s%s",
 			       live.objects ? "" : "only plain threads are followed: ", live.why);

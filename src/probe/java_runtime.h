@@ -41,6 +41,7 @@ struct clew_java_live {
 	bool objects;		/* objects can be read: virtual threads and jobs are told apart */
 	bool jobs;		/* and those of thread pools */
 	struct clew_proc entry; /* the Java part */
+	struct clew_java_wait wait;
 };
 
 void clew_java__inspect(const struct clew_elf *elf, struct clew_java_facts *ret);

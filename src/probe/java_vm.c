@@ -93,6 +93,7 @@ static const struct {
 	[J_NODE_NEXT] = {"java/util/concurrent/FutureTask$WaitNode", "next"},
 	[J_BOUND_THREAD] = {"java/util/concurrent/ThreadPerTaskExecutor$ThreadBoundFuture",
 			    "thread"},
+	[J_CF_RESULT] = {"java/util/concurrent/CompletableFuture", "result"},
 	[J_CF_STACK] = {"java/util/concurrent/CompletableFuture", "stack"},
 	[J_NEXT] = {"java/util/concurrent/CompletableFuture$Completion", "next"},
 	[J_DEP] = {"java/util/concurrent/CompletableFuture$UniCompletion", "dep"},

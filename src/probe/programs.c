@@ -207,6 +207,7 @@ static void configure(struct clew_programs *pr, const struct clew_config *cfg,
 	bpf_map__set_max_entries(pr->skel->maps.threads, cfg->capture.max_connections);
 	bpf_map__set_max_entries(pr->skel->maps.procs, cfg->capture.max_processes);
 	bpf_map__set_max_entries(pr->skel->maps.hits, cfg->capture.max_processes);
+	bpf_map__set_max_entries(pr->skel->maps.java_waits, cfg->capture.max_processes);
 	bpf_map__set_max_entries(pr->skel->maps.calls, cfg->capture.max_connections);
 	bpf_map__set_autocreate(pr->skel->maps.calls, layer->layer == CLEW_LAYER_KPROBE);
 }
@@ -448,6 +449,17 @@ int clew_programs__set_proc(struct clew_programs *pr, uint32_t pid, const struct
 	if (!err)
 		set_slot(pr, pid, proc);
 	return err;
+}
+
+void clew_programs__set_java_wait(struct clew_programs *pr, uint32_t pid,
+				  const struct clew_java_wait *wait)
+{
+	const struct bpf_map *map = pr->skel->maps.java_waits;
+
+	if (wait && wait->stack_base)
+		bpf_map__update_elem(map, &pid, sizeof(pid), wait, sizeof(*wait), BPF_ANY);
+	else
+		bpf_map__delete_elem(map, &pid, sizeof(pid), 0);
 }
 
 bool clew_programs__is_other(const struct clew_programs *pr, uint32_t pid)

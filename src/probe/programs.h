@@ -45,6 +45,9 @@ int clew_programs__watch_waits(struct clew_programs *pr, bool on);
 bool clew_programs__is_other(const struct clew_programs *pr, uint32_t pid);
 int clew_programs__ring_fd(const struct clew_programs *pr);
 int clew_programs__set_proc(struct clew_programs *pr, uint32_t pid, const struct clew_proc *proc);
+/* Where its futures keep who waits for them; all 0, or NULL: not known. */
+void clew_programs__set_java_wait(struct clew_programs *pr, uint32_t pid,
+				  const struct clew_java_wait *wait);
 int clew_programs__del_proc(struct clew_programs *pr, uint32_t pid);
 void clew_programs__ignore(struct clew_programs *pr, uint64_t sk, uint64_t conn_id);
 void clew_programs__stats(struct clew_programs *pr, uint64_t count[CLEW_STAT_MAX]);

@@ -305,7 +305,8 @@ int clew_runtime__refresh(struct clew_runtime_cache *cache, uint32_t pid, struct
 		err = -ESRCH;
 	if (!err) {
 		changed = now->nr_sites != rt->nr_sites ||
-			  memcmp(&now->entry, &rt->entry, sizeof(now->entry)) != 0;
+			  memcmp(&now->entry, &rt->entry, sizeof(now->entry)) != 0 ||
+			  memcmp(&now->java_wait, &rt->java_wait, sizeof(now->java_wait)) != 0;
 		*rt = *now;
 	}
 	free(now);

@@ -37,6 +37,7 @@
 #define INFO_MAX	4096 /* PROC_INFO records waiting to be taken */
 #define INFO_TEXT	4096
 #define GENERATIONS_MAX 16
+#define JVM_WAIT_S	30
 #define TCP_CONNECTED	1 /* states in /proc/net/tcp: include/net/tcp_states.h */
 #define TCP_LISTENING	10
 
@@ -60,6 +61,7 @@ struct proc {
 	struct clew_runtime rt;
 	struct clew_probes probes;
 	struct clew_governor governor;
+	uint8_t wait_s, waited_s; /* of a JVM that is known well, until it is looked at again */
 	bool counted; /* hits of its probes */
 	UT_hash_handle hh;
 };
@@ -210,6 +212,8 @@ static void forget(struct clew_watcher *w, struct proc *p)
 	clew_probes__detach_all(&p->probes);
 	if (p->counted)
 		clew_programs__count_hits(w->programs, p->pid, false);
+	if (p->rt.kind == CLEW_RT_JAVA)
+		clew_programs__set_java_wait(w->programs, p->pid, NULL);
 	HASH_DEL(w->procs, p);
 	__atomic_store_n(&w->nr_procs, HASH_COUNT(w->procs), __ATOMIC_RELAXED);
 	free(p);
@@ -346,6 +350,8 @@ static int look(struct clew_watcher *w, uint32_t pid)
 		free(p);
 		return -ESRCH;
 	}
+	if (rt.kind == CLEW_RT_JAVA)
+		clew_programs__set_java_wait(w->programs, pid, &rt.java_wait);
 	HASH_ADD(hh, w->procs, pid, sizeof(p->pid), p);
 	__atomic_store_n(&w->nr_procs, HASH_COUNT(w->procs), __ATOMIC_RELAXED);
 	publish_proc(w, p);
@@ -436,11 +442,21 @@ static void refresh_pending(struct clew_watcher *w)
 
 	HASH_ITER(hh, w->procs, p, tmp)
 	{
-		if (!p->rt.pending || clew_runtime__refresh(w->cache, p->pid, &p->rt) != 1)
+		if (!p->rt.pending || ++p->waited_s < p->wait_s)
 			continue;
+		p->waited_s = 0;
+		if (clew_runtime__refresh(w->cache, p->pid, &p->rt) != 1) {
+			/* classes that are never used stay away; to look for them is not cheap */
+			if (p->rt.entry.java_eetop && p->rt.kind == CLEW_RT_JAVA)
+				p->wait_s = p->wait_s < JVM_WAIT_S / 2 ? 2 * p->wait_s + 1 : JVM_WAIT_S;
+			continue;
+		}
+		p->wait_s = 0;
 		if (p->rt.entry.flags & CLEW_PROC_THREADS)
 			clew_programs__watch_waits(w->programs, true);
 		clew_programs__set_proc(w->programs, p->pid, &p->rt.entry);
+		if (p->rt.kind == CLEW_RT_JAVA)
+			clew_programs__set_java_wait(w->programs, p->pid, &p->rt.java_wait);
 		publish_proc(w, p); /* what it runs may only now be known */
 		attach(w, p);
 	}

@@ -164,8 +164,8 @@ static __always_inline __u64 java_future_waiter(const struct clew_proc *p,
 }
 
 /*
- * Likewise for a CompletableFuture: who waits for it, else for the one that depends on it (thenApply,
- * allOf), and so on. What has completed wakes nobody any more.
+ * Likewise for a CompletableFuture: who waits for it, else for the one that depends on it
+ * (thenApply, allOf), and so on. What has completed wakes nobody any more.
  */
 __noinline __u64 java_waiter(__u64 cf, __u32 tgid)
 {
@@ -236,7 +236,7 @@ __noinline int java_wait(__u64 conn_id, __u64 ctx, __u64 ref)
 		return 0;
 	who = user_u64(task + p->java_tid);
 	who_ref = user_u32(task + JAVA_KLASS) == w->virtual_thread ? CLEW_JAVA_VIRTUAL
-								     : java_job(p, task);
+								   : java_job(p, task);
 	if (!who || (user_u32(p->java_heap + p->java_gc_active) & 0xff) ||
 	    user_u32(p->java_heap + p->java_gc_count) != gc) {
 		count(CLEW_STAT_EDGE_UNRESOLVED);

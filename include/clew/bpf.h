@@ -114,19 +114,19 @@ struct clew_proc {
  * what (byte offsets), and its classes as objects name them. 0: not loaded, or not known.
  */
 struct clew_java_wait {
-	__u16 stack_base;	/* JavaThread._stack_base */
-	__u16 cont_entry;	/* JavaThread._cont_entry: where a virtual thread's stack begins */
-	__u16 first;		/* from its stack's base to a pool thread's Worker, words */
-	__u16 runner, waiters;	/* FutureTask */
+	__u16 stack_base;      /* JavaThread._stack_base */
+	__u16 cont_entry;      /* JavaThread._cont_entry: where a virtual thread's stack begins */
+	__u16 first;	       /* from its stack's base to a pool thread's Worker, words */
+	__u16 runner, waiters; /* FutureTask */
 	__u16 node_thread, node_next; /* FutureTask.WaitNode */
-	__u16 result, stack;	/* CompletableFuture */
-	__u16 next;		/* CompletableFuture.Completion */
-	__u16 dep;		/* .UniCompletion */
-	__u16 base;		/* .CoCompletion */
-	__u16 sig_thread;	/* .Signaller */
+	__u16 result, stack;	      /* CompletableFuture */
+	__u16 next;		      /* CompletableFuture.Completion */
+	__u16 dep;		      /* .UniCompletion */
+	__u16 base;		      /* .CoCompletion */
+	__u16 sig_thread;	      /* .Signaller */
 	__u16 pad;
-	__u32 future, bound;	/* FutureTask, ThreadPerTaskExecutor.ThreadBoundFuture */
-	__u32 async[2];		/* CompletableFuture.AsyncSupply, .AsyncRun */
+	__u32 future, bound; /* FutureTask, ThreadPerTaskExecutor.ThreadBoundFuture */
+	__u32 async[2];	     /* CompletableFuture.AsyncSupply, .AsyncRun */
 	__u32 completable, signaller, co;
 	__u32 virtual_thread;
 };

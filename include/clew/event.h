@@ -203,8 +203,8 @@ enum clew_edge_kind {
 	/* child awaits again, or is over; ids behind ctx, up to ref, were given meanwhile */
 	CLEW_EDGE_NODE_IDS = CLEW_EDGE_OF(CLEW_CTX_NODE, 5),
 	/* Java: the answer of a call on conn_id begins; ctx, ref = who reads it, as in a segment:
-	 * a pool's job or a virtual thread; child, chain[0] = likewise the one thread that waits for
-	 * what this job or thread will give */
+	 * a pool's job or a virtual thread; child, chain[0] = likewise the one thread that waits
+	 * for what this job or thread will give */
 	CLEW_EDGE_JAVA_WAIT = CLEW_EDGE_OF(CLEW_CTX_JAVA, 1),
 };
 

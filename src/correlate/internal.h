@@ -192,8 +192,8 @@ struct co_thread {
 	/* a client exchange was completed by its latest read: where, and who read */
 	uint64_t freed_conn, freed_ctx;
 	/* Python: the work item that it runs; references: whose that is, both NULL: nobody's */
-	uint8_t job_set;
-	struct co_node *job_x; /* Java: the request that the job was tied to */
+	uint8_t job_set, job_answered;
+	struct co_node *job_x; /* Java: the request that the job was tied to, and maybe answered */
 	struct co_py_ctx *job_by;
 	/* Java: which job of a pool's thread, as in a segment; first seen; who waits for it */
 	uint64_t ref, since, waits_ctx, waits_ref;

@@ -110,7 +110,8 @@ static void java_claim(struct clew_correlate *co, struct co_node *c, struct co_c
 		ret->by = t;
 		ret->link = CLEW_LINK_EXACT;
 		ret->evidence = is_virtual(req) ? co_ev_virtual : co_ev_java;
-	} else if (t && req->ref & ONE_SHOT && !t->multi && !t->loop && !t->nr_open && !t->job_x) {
+	} else if (t && req->ref & ONE_SHOT && !t->multi && !t->loop && !t->nr_open &&
+		   !t->job_answered) {
 		ret->kind = CO_CLAIM_HOLD;
 		ret->by = t;
 	}
@@ -183,6 +184,7 @@ static void java_response(struct clew_correlate *co, struct co_node *x)
 		return;
 	if (job->since < x->req_ts || job->loop || job->nr_open)
 		job->multi = 1; /* it was there already: it serves one after another */
+	job->job_answered = 1;
 	if (!works_for(co, job, x))
 		return;
 	for (l = job->held.next; l != &job->held; l = next) {

@@ -36,7 +36,8 @@ static int find_self(struct jvm *j, struct clew_java_live *ret)
 	uint8_t out[TCB_BYTES / 8] = {0};
 
 	for (uint32_t i = 0; i < nr && i < THREADS_MAX; i++) {
-		uint64_t jt = jvm__word(j, data + 8ULL * i), os = jvm__word(j, jt + j->v[V_OSTHREAD]);
+		uint64_t jt = jvm__word(j, data + 8ULL * i),
+			 os = jvm__word(j, jt + j->v[V_OSTHREAD]);
 		uint64_t tp = jvm__word(j, os + j->v[V_PTHREAD]);
 
 		/* pthread_t is the thread pointer, whose first word points to itself (x86-64 ABI)
@@ -76,7 +77,8 @@ static int check_objects(struct jvm *j)
 		uint64_t jt = jvm__word(j, data + 8ULL * i);
 		uint64_t obj = jvm__word(j, jvm__word(j, jt + j->v[V_THREAD_OBJ]));
 
-		if (jvm__word(j, obj + j->field[J_EETOP]) == jt && jvm__word(j, obj + j->field[J_TID]))
+		if (jvm__word(j, obj + j->field[J_EETOP]) == jt &&
+		    jvm__word(j, obj + j->field[J_TID]))
 			good++;
 		else
 			bad++;
@@ -109,8 +111,8 @@ static const char *no_objects(const struct jvm *j)
 		V_OOP_SHIFT,  V_FLAGS,	     V_FLAGS_NR, V_FLAG_NAME, V_FLAG_ADDR, V_THREAD_CLASS,
 	};
 
-	if (!has_all(j, needs, sizeof(needs)) || (!jvm__has(j, V_FIELDS) && !jvm__has(j, V_FIELDINFO)) ||
-	    !j->pool_size || !j->flag_size)
+	if (!has_all(j, needs, sizeof(needs)) ||
+	    (!jvm__has(j, V_FIELDS) && !jvm__has(j, V_FIELDINFO)) || !j->pool_size || !j->flag_size)
 		return "it does not describe its objects";
 	if (!jvm__is_on(j, FLAG_G1) && !jvm__is_on(j, FLAG_PARALLEL) && !jvm__is_on(j, FLAG_SERIAL))
 		return "its collector moves objects while threads run";
@@ -125,8 +127,8 @@ static void read_jobs(struct jvm *j, struct clew_java_live *ret)
 	struct clew_proc *e = &ret->entry;
 	uint32_t target = j->field[j->field[J_HOLDER] ? J_HOLDER_TASK : J_TARGET];
 
-	if (!jvm__is_on(j, FLAG_CLASSES) || jvm__is_on(j, FLAG_COMPACT) || !jvm__has(j, V_KLASS_BASE) ||
-	    !jvm__has(j, V_KLASS_SHIFT)) {
+	if (!jvm__is_on(j, FLAG_CLASSES) || jvm__is_on(j, FLAG_COMPACT) ||
+	    !jvm__has(j, V_KLASS_BASE) || !jvm__has(j, V_KLASS_SHIFT)) {
 		snprintf(ret->why, sizeof(ret->why), "pool jobs: object headers of another layout");
 		return;
 	}

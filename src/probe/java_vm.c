@@ -246,7 +246,8 @@ void jvm__flags(struct jvm *j)
 		if (!jvm__text(j, jvm__word(j, p + j->v[V_FLAG_NAME]), buf, sizeof(buf)))
 			continue;
 		for (int k = 0; k < FLAG_MAX; k++)
-			if (!strcmp(buf, flag_names[k]) && byte(j, jvm__word(j, p + j->v[V_FLAG_ADDR])))
+			if (!strcmp(buf, flag_names[k]) &&
+			    byte(j, jvm__word(j, p + j->v[V_FLAG_ADDR])))
 				j->flags |= 1U << k;
 	}
 }
@@ -281,7 +282,8 @@ static bool field_is(struct jvm *j, uint64_t pool, uint32_t index, const char *n
 static uint32_t field_in_array(struct jvm *j, uint64_t klass, uint64_t pool, const char *name)
 {
 	uint64_t array = jvm__word(j, klass + j->v[V_FIELDS]);
-	uint32_t len = jvm__half(j, array), nr = jvm__half(j, klass + j->v[V_FIELDS_COUNT]) & 0xffff;
+	uint32_t len = jvm__half(j, array),
+		 nr = jvm__half(j, klass + j->v[V_FIELDS_COUNT]) & 0xffff;
 	uint16_t w[6];
 
 	for (uint32_t i = 0; i < nr && i < FIELDS_MAX && i * 6 + 6 <= len; i++) {
@@ -341,7 +343,7 @@ static uint32_t field_of(struct jvm *j, uint64_t klass, const char *name)
 {
 	uint64_t pool = jvm__word(j, klass + j->v[V_POOL]);
 	uint32_t off = jvm__has(j, V_FIELDINFO) ? field_in_stream(j, klass, pool, name)
-					   : field_in_array(j, klass, pool, name);
+						: field_in_array(j, klass, pool, name);
 
 	return off < 4096 ? off : 0;
 }

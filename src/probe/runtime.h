@@ -76,7 +76,7 @@ struct clew_runtime {
 	uint64_t start_time;	  /* of the process, as in /proc/PID/stat */
 	uint64_t dev, ino;	  /* of the program's file */
 
-	struct clew_proc entry; /* what the kernel side is told */
+	struct clew_proc entry;		 /* what the kernel side is told */
 	struct clew_java_wait java_wait; /* likewise; all 0: nothing */
 	uint64_t wanted; /* 1 << enum clew_probe_set: on demand, and asked for from the start */
 	bool pending;	 /* something that may still be loaded is missing: refresh later */

@@ -62,7 +62,7 @@ struct proc {
 	struct clew_probes probes;
 	struct clew_governor governor;
 	uint8_t wait_s, waited_s; /* of a JVM that is known well, until it is looked at again */
-	bool counted; /* hits of its probes */
+	bool counted;		  /* hits of its probes */
 	UT_hash_handle hh;
 };
 
@@ -448,7 +448,8 @@ static void refresh_pending(struct clew_watcher *w)
 		if (clew_runtime__refresh(w->cache, p->pid, &p->rt) != 1) {
 			/* classes that are never used stay away; to look for them is not cheap */
 			if (p->rt.entry.java_eetop && p->rt.kind == CLEW_RT_JAVA)
-				p->wait_s = p->wait_s < JVM_WAIT_S / 2 ? 2 * p->wait_s + 1 : JVM_WAIT_S;
+				p->wait_s =
+					p->wait_s < JVM_WAIT_S / 2 ? 2 * p->wait_s + 1 : JVM_WAIT_S;
 			continue;
 		}
 		p->wait_s = 0;

@@ -383,6 +383,23 @@ INLINE void sim_born(struct sim *sim, const struct who *w, uint64_t conn_id, uin
 	clew_correlate__event(sim->co, &e.h);
 }
 
+/* The answer of the call on `conn_id` comes in to `w`; `waiter` waits for its job. */
+INLINE void sim_java_wait(struct sim *sim, const struct who *w, uint64_t conn_id,
+			  const struct who *waiter)
+{
+	struct clew_edge e = {.kind = CLEW_EDGE_JAVA_WAIT,
+			      .conn_id = conn_id,
+			      .ctx = w->ctx,
+			      .ref = w->ref,
+			      .child = waiter->ctx,
+			      .chain = {waiter->ref},
+			      .chain_len = 1};
+
+	sim->now += 1000;
+	e.h = sim_head(sim, CLEW_EV_EDGE, sizeof(e), w);
+	clew_correlate__event(sim->co, &e.h);
+}
+
 INLINE void sim_lost(struct sim *sim, uint64_t count)
 {
 	struct clew_stats st = {.count = {0}};

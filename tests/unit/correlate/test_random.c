@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Random applications whose truth is known: nginx, asyncio, Go, threads, a connection-owning
- * asyncio server and a JVM with virtual threads call each other concurrently; addresses of contexts
- * and tasks are reused at once; lazily started workers serve other requests' items. What they do is
- * written down as a list of records, which is then played back whole, out of order between
- * processes, with records twice, and with one in twenty lost. Whatever is missing: no exact link is
- * ever wrong, every complete exchange leaves once, and the window stays bounded.
+ * asyncio server and a JVM with virtual threads and pools call each other concurrently; addresses
+ * of contexts and tasks are reused at once; lazily started workers serve other requests' items.
+ * What they do is written down as a list of records, which is then played back whole, out of order
+ * between processes, with records twice, and with one in twenty lost. Whatever is missing: no exact
+ * link is ever wrong, every complete exchange leaves once, and the window stays bounded.
  */
 #include "world.h"
 
@@ -187,7 +187,52 @@ static struct who java(struct world *w, const struct handler *h)
 
 	if (h->ctx)
 		return runs(w, JAVA, h->ctx, CLEW_JAVA_VIRTUAL, 0);
-	return runs(w, JAVA, 20 + (uint64_t)h->in, 0, l->tid);
+	return runs(w, JAVA, 20 + (uint64_t)h->in, h->serial, l->tid);
+}
+
+/* It gives its calls to a job of a pool that it waits for (BLOCKING) or that answers, too (CHILD),
+ * or to a job without end that serves others, too, and maybe answers all of them (WORKER). */
+static void java_job(struct world *w, struct handler *h)
+{
+	int i = (int)rnd(w, 4);
+
+	if (h->mode == WORKER) {
+		w->loops += !rnd(w, 20);
+		h->job = 200 + w->loops;
+		h->job_ref = CLEW_JAVA_JOB;
+	} else if (h->mode != PLAIN && !w->job_busy[i]) {
+		w->job_busy[i] = true;
+		h->job = 100 + (uint64_t)i;
+		h->job_ref = CLEW_JAVA_JOB | w->jobs[i];
+	} else {
+		h->mode = PLAIN;
+	}
+}
+
+static struct who java_caller(struct world *w, const struct handler *h)
+{
+	return h->mode == PLAIN ? java(w, h)
+				: runs(w, JAVA, h->job, h->job_ref, 900 + (uint32_t)h->job);
+}
+
+static struct who java_responder(struct world *w, const struct handler *h)
+{
+	return h->mode == CHILD || (h->mode == WORKER && h->job & 1) ? java_caller(w, h)
+								     : java(w, h);
+}
+
+static void java_waits(struct world *w, const struct handler *h, uint64_t conn)
+{
+	struct who waiter = java(w, h);
+	struct op *op;
+
+	if (h->mode != BLOCKING || !rnd(w, 4))
+		return;
+	op = add(w, OP_EDGE, java_caller(w, h));
+	op->edge = CLEW_EDGE_JAVA_WAIT;
+	op->conn_id = conn;
+	op->child = waiter.ctx;
+	op->ref = waiter.ref;
 }
 
 /* The server's process reads the request that lies on the connection. */
@@ -216,8 +261,13 @@ static void start(struct world *w, int in)
 	l->arrived = false;
 	if (l->src == UNTRACED)
 		l->k.c2s += 100;
-	if (h->kind == JAVA && l->tid % 2)
-		h->ctx = 0x90000 + (uint64_t)w->nr; /* never used again */
+	if (h->kind == JAVA) {
+		if (l->tid % 2)
+			h->ctx = 0x90000 + (uint64_t)w->nr; /* never used again */
+		h->serial = l->tid % 4 ? CLEW_JAVA_JOB | (uint32_t)w->nr : 0;
+		h->mode = rnd(w, 3) ? (enum mode)rnd(w, 4) : PLAIN;
+		java_job(w, h);
+	}
 	who = h->kind == JAVA ? java(w, h)
 			      : runs(w, h->kind,
 				     h->kind == GO			     ? l->goid
@@ -322,7 +372,7 @@ static struct who caller(struct world *w, struct handler *h, struct link *out)
 	case NGINX:
 		return runs(w, NGINX, 0, w->link[h->in].k.s.id, 0);
 	case JAVA:
-		return java(w, h);
+		return java_caller(w, h);
 	default:
 		return runs(w, THREADS, 0, 0, w->link[h->in].tid);
 	}
@@ -374,9 +424,10 @@ static void got(struct world *w, int out, const struct handler *h)
 	if (h && h->kind == GO && h->mode == BLOCKING && !h->answered)
 		born_edge(w, runs(w, GO, h->born, 0, 0), l->k.c.id, w->link[h->in].goid, true,
 			  true);
-	if (l->src == JAVA && h)
-		who = java(w, h);
-	else if (l->src == THREADS)
+	if (l->src == JAVA && h) {
+		java_waits(w, h, l->k.c.id);
+		who = java_caller(w, h);
+	} else if (l->src == THREADS)
 		who = runs(w, THREADS, 0, 0, w->link[h->in].tid);
 	else if (h && h->kind == PYTHON && h->mode == BLOCKING && !h->answered)
 		who = runs(w, PYTHON, h->child, 0, 77 + (uint32_t)h->in);
@@ -391,6 +442,10 @@ static void finish(struct world *w, struct handler *h)
 		ctx_free(w, h->ctx);
 	if (h->child)
 		ctx_free(w, h->child);
+	if (h->kind == JAVA && (h->mode == BLOCKING || h->mode == CHILD)) {
+		w->jobs[h->job - 100]++;
+		w->job_busy[h->job - 100] = false;
+	}
 	if (w->link[h->in].src == UNTRACED)
 		w->link[h->in].busy = false;
 	h->used = false;
@@ -399,7 +454,7 @@ static void finish(struct world *w, struct handler *h)
 static void answer(struct world *w, struct handler *h)
 {
 	struct link *l = &w->link[h->in];
-	struct who who = h->kind == JAVA ? java(w, h)
+	struct who who = h->kind == JAVA ? java_responder(w, h)
 					 : runs(w, h->kind,
 						h->kind == GO	   ? l->goid
 						: h->kind == NGINX ? 0
@@ -457,7 +512,8 @@ static void background(struct world *w)
 	if (kind == PYTHON) {
 		who = runs(w, PYTHON, 0x60000, 0x60008, 0);
 	} else if (kind == JAVA) {
-		who = runs(w, JAVA, 3, rnd(w, 2) ? CLEW_JAVA_VIRTUAL : 0, 0);
+		who = runs(w, JAVA, 3 + rnd(w, 2), rnd(w, 2) ? CLEW_JAVA_VIRTUAL : CLEW_JAVA_JOB,
+			   0);
 	} else {
 		who = runs(w, GO, 9500, 0, 0);
 		go_edge(w, CLEW_EDGE_GO_ROUNDTRIP, who, w->link[o].k.c.id, 0x1, 0);
@@ -560,6 +616,9 @@ static void play(struct world *w, struct op *op, bool again)
 			sim_go(sim, op->edge, &op->w, op->conn_id, op->chain[0], op->chain[1]);
 		else if (op->edge == CLEW_EDGE_GO_BORN)
 			sim_born(sim, &op->w, op->conn_id, op->chain[0], 0, op->ref, op->child);
+		else if (op->edge == CLEW_EDGE_JAVA_WAIT)
+			sim_java_wait(sim, &op->w, op->conn_id,
+				      &(struct who){.ctx = op->child, .ref = op->ref});
 		else
 			sim_edge(sim, op->edge, &op->w, op->child, op->ref);
 		break;

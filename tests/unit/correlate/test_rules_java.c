@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* HotSpot: platform threads, virtual threads, and what neither proves. */
+/* HotSpot: platform threads, virtual threads, jobs of pools, and what none of them proves. */
 #include "app.h"
 
 static int java_setup(void **state)
@@ -25,6 +25,20 @@ static struct who virtual(uint64_t id, uint32_t carrier)
 			    .kind = CLEW_CTX_JAVA,
 			    .ctx = id,
 			    .ref = CLEW_JAVA_VIRTUAL};
+}
+
+/* Thread `id` of a pool, at its nth job. */
+static struct who job(uint64_t id, uint32_t n)
+{
+	struct who w = platform(id);
+
+	w.ref = CLEW_JAVA_JOB | n;
+	return w;
+}
+
+static void waited_for(struct app *a, const struct sim_ex *c, struct who by, struct who waiter)
+{
+	sim_java_wait(&a->sim, &by, c->ex.conn->id, &waiter);
 }
 
 static void platform_threads(void **state)
@@ -188,12 +202,277 @@ static void many_threads(void **state)
 	assert_true(clew_correlate__stats(a->sim.co)->bytes <= most + (1 << 20));
 }
 
+/* submit() and get(): two calls of one job, and its thread is at the next one before the answer. */
+static void job_that_is_waited_for(void **state)
+{
+	struct app *a = *state;
+	struct who p = job(1, 7), q = platform(2), v = virtual(50, 9);
+	struct sim_ex *x0 = rx(a, 0, p), *x1 = rx(a, 1, q), *x2 = rx(a, 2, v), *c[5];
+
+	c[0] = tx(a, 0, job(10, 0));
+	c[2] = tx(a, 2, job(11, 4));
+	waited_for(a, c[0], job(10, 0), p);
+	end(a, c[0], job(10, 0));
+	c[1] = tx(a, 0, job(10, 0));
+	waited_for(a, c[1], job(10, 0), p);
+	end(a, c[1], job(10, 0));
+	c[3] = tx(a, 1, job(10, 1));
+	waited_for(a, c[2], job(11, 4), q);
+	end(a, c[2], job(11, 4));
+	waited_for(a, c[3], job(10, 1), v);
+	end(a, c[3], job(10, 1));
+	c[4] = tx(a, 3, virtual(51, 9)); /* a virtual thread's executor */
+	waited_for(a, c[4], virtual(51, 9), v);
+	end(a, c[4], virtual(51, 9));
+	end(a, x0, p);
+	end(a, x1, q);
+	end(a, x2, v);
+	sim_settle(&a->sim);
+	assert_parent(c[0], x0, CLEW_LINK_INFERRED, "join");
+	assert_parent(c[1], x0, CLEW_LINK_INFERRED, "join");
+	assert_parent(c[2], x1, CLEW_LINK_INFERRED, "join");
+	assert_parent(c[3], x2, CLEW_LINK_INFERRED, "join");
+	assert_parent(c[4], x2, CLEW_LINK_INFERRED, "join");
+}
+
+/* A witness that is not one. */
+static void not_waited_for(void **state)
+{
+	struct app *a = *state;
+	struct who p = job(1, 7), j = job(10, 0);
+	struct sim_ex *x, *c[4];
+
+	c[0] = tx(a, 0, j); /* before the request came */
+	x = rx(a, 0, p);
+	waited_for(a, c[0], j, p);
+	end(a, c[0], j);
+	c[1] = tx(a, 1, j); /* its thread reads at its next job */
+	waited_for(a, c[1], job(10, 1), p);
+	end(a, c[1], j);
+	c[2] = tx(a, 2, job(11, 0)); /* who waits is at another job than the one that read */
+	waited_for(a, c[2], job(11, 0), job(1, 8));
+	end(a, c[2], job(11, 0));
+	c[3] = tx(a, 3, job(12, 0)); /* nobody waits */
+	end(a, c[3], job(12, 0));
+	end(a, x, p);
+	sim_settle(&a->sim);
+	for (int i = 0; i < 4; i++)
+		assert_root(c[i]);
+}
+
+/* The job serves two requests, both of which wait for it in turn; or one that has ended. */
+static void shared_job(void **state)
+{
+	struct app *a = *state;
+	struct who j = job(10, 0);
+	struct sim_ex *x0 = rx(a, 0, job(1, 7)), *x1 = rx(a, 1, job(2, 7)), *c[4];
+
+	c[0] = tx(a, 0, j);
+	waited_for(a, c[0], j, job(1, 7));
+	end(a, c[0], j);
+	c[1] = tx(a, 1, j);
+	waited_for(a, c[1], j, job(2, 7));
+	end(a, c[1], j);
+	c[2] = tx(a, 2, j); /* from now on it is nobody's */
+	waited_for(a, c[2], j, job(2, 7));
+	end(a, c[2], j);
+	end(a, x0, job(1, 7));
+	c[3] = tx(a, 3, job(11, 0));
+	waited_for(a, c[3], job(11, 0), job(1, 7));
+	end(a, c[3], job(11, 0));
+	end(a, x1, job(2, 7));
+	sim_settle(&a->sim);
+	for (int i = 0; i < 4; i++)
+		assert_root(c[i]);
+}
+
+/* Who waits leaves the answer to the job; or to somebody else. */
+static void waiter_does_not_answer(void **state)
+{
+	struct app *a = *state;
+	struct who p = job(1, 7), q = job(2, 7), j = job(10, 0), k = job(11, 0);
+	struct sim_ex *x0 = rx(a, 0, p), *x1 = rx(a, 1, q), *c0 = tx(a, 0, j), *c1 = tx(a, 1, k);
+
+	waited_for(a, c0, j, p);
+	waited_for(a, c1, k, q);
+	end(a, c0, j);
+	end(a, c1, k);
+	end(a, x0, j);
+	end(a, x1, job(3, 7));
+	sim_settle(&a->sim);
+	assert_parent(c0, x0, CLEW_LINK_INFERRED, "join");
+	assert_root(c1);
+}
+
+/* Two requests on one thread, and threads of event loops, are not told apart. */
+static void waiter_is_nobody(void **state)
+{
+	struct app *a = *state;
+	struct who p = platform(1), q = platform(2);
+	struct sim_ex *x[3], *c0, *c1;
+
+	x[0] = rx(a, 0, p);
+	x[1] = rx(a, 1, p);
+	q.flags = CLEW_SEG_LOOP;
+	x[2] = rx(a, 2, q);
+	c0 = tx(a, 0, job(10, 0));
+	waited_for(a, c0, job(10, 0), p);
+	end(a, c0, job(10, 0));
+	c1 = tx(a, 1, job(11, 0));
+	waited_for(a, c1, job(11, 0), q);
+	end(a, c1, job(11, 0));
+	end(a, x[0], p);
+	end(a, x[1], p);
+	end(a, x[2], q);
+	sim_settle(&a->sim);
+	assert_root(c0);
+	assert_root(c1);
+}
+
+/* execute(): a job, or a new virtual thread, calls and answers. */
+static void job_answers(void **state)
+{
+	struct app *a = *state;
+	struct who p = job(1, 7), j = job(10, 3), v = virtual(51, 9);
+	struct sim_ex *x0, *x1, *x2, *before, *c[5];
+
+	before = tx(a, 0, job(10, 2)); /* the job before it */
+	end(a, before, job(10, 2));
+	x0 = rx(a, 0, p);
+	x1 = rx(a, 1, job(1, 8));
+	c[0] = tx(a, 0, j);
+	end(a, c[0], j);
+	c[1] = tx(a, 1, v);
+	end(a, c[1], v);
+	c[2] = tx(a, 0, j);
+	end(a, c[2], j);
+	end(a, x0, j);
+	end(a, x1, v);
+	c[3] = tx(a, 0, j); /* after the answer it may be at something else */
+	end(a, c[3], j);
+	x2 = rx(a, 0, p = job(1, 9)); /* that threads hand on their work does not spoil the next */
+	c[4] = tx(a, 2, p);
+	end(a, c[4], p);
+	end(a, x2, p);
+	sim_settle(&a->sim);
+	assert_root(before);
+	assert_parent(c[0], x0, CLEW_LINK_INFERRED, "responder");
+	assert_parent(c[1], x1, CLEW_LINK_INFERRED, "responder");
+	assert_parent(c[2], x0, CLEW_LINK_INFERRED, "responder");
+	assert_root(c[3]);
+	assert_parent(c[4], x2, CLEW_LINK_EXACT, "java-thread");
+}
+
+/* A job without end serves one request after another; a flusher answers several. */
+static void job_answers_many(void **state)
+{
+	struct app *a = *state;
+	struct who loop = job(10, 0), flusher = job(11, 0);
+	struct sim_ex *x[4], *c[4], *noise = tx(a, 0, loop);
+
+	end(a, noise, loop);
+	for (int i = 0; i < 2; i++) {
+		x[i] = rx(a, 0, platform(1));
+		c[i] = tx(a, 0, loop);
+		end(a, c[i], loop);
+		end(a, x[i], loop);
+	}
+	x[2] = rx(a, 0, platform(2));
+	x[3] = rx(a, 1, platform(3));
+	for (int i = 2; i < 4; i++) {
+		c[i] = tx(a, 1, flusher);
+		end(a, c[i], flusher);
+		end(a, x[i], flusher);
+	}
+	sim_settle(&a->sim);
+	assert_root(noise);
+	for (int i = 0; i < 4; i++)
+		assert_root(c[i]);
+}
+
+/* It answers one, and another waits for it. */
+static void witnesses_disagree(void **state)
+{
+	struct app *a = *state;
+	struct who j = job(10, 0);
+	struct sim_ex *x0 = rx(a, 0, job(1, 7)), *x1 = rx(a, 1, job(2, 7)), *c0, *c1;
+
+	c0 = tx(a, 0, j);
+	waited_for(a, c0, j, job(1, 7));
+	end(a, c0, j);
+	c1 = tx(a, 1, j);
+	end(a, c1, j);
+	end(a, x1, j);
+	end(a, x0, job(1, 7));
+	sim_settle(&a->sim);
+	assert_root(c0);
+	assert_root(c1);
+}
+
+/* A loss while nothing confirms what the job has answered. */
+static void job_answers_and_loss(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x = rx(a, 0, platform(1)), *c = tx(a, 0, job(10, 0));
+
+	end(a, c, job(10, 0));
+	end(a, x, job(10, 0));
+	sim_lost(&a->sim, 1);
+	sim_settle(&a->sim);
+	assert_root(c);
+}
+
+/* A thread's id says nothing of which job: read in one, called and answered in the next. */
+static void another_job_of_the_thread(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x = rx(a, 0, job(1, 7)), *c = tx(a, 0, job(1, 8));
+
+	end(a, c, job(1, 8));
+	end(a, x, job(1, 9));
+	sim_settle(&a->sim);
+	assert_root(c);
+}
+
+/* What nobody will claim leaves when its job is over, not when the window ends. */
+static void job_is_over(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *c = tx(a, 0, job(10, 0)), *next;
+
+	end(a, c, job(10, 0));
+	assert_int_equal(c->released, 0);
+	next = tx(a, 0, job(10, 1));
+	assert_int_equal(c->released, 1);
+	end(a, next, job(10, 1));
+	sim_settle(&a->sim);
+	assert_root(c);
+	assert_root(next);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		J(platform_threads), J(virtual_threads), J(carrier_polls),
-		J(event_loop),	     J(another_answers), J(answer_unknown),
-		J(not_a_jvm),	     J(another_program), J(many_threads),
+		J(platform_threads),
+		J(virtual_threads),
+		J(carrier_polls),
+		J(event_loop),
+		J(another_answers),
+		J(answer_unknown),
+		J(not_a_jvm),
+		J(another_program),
+		J(many_threads),
+		J(job_that_is_waited_for),
+		J(not_waited_for),
+		J(shared_job),
+		J(waiter_does_not_answer),
+		J(waiter_is_nobody),
+		J(job_answers),
+		J(job_answers_many),
+		J(witnesses_disagree),
+		J(job_answers_and_loss),
+		J(another_job_of_the_thread),
+		J(job_is_over),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

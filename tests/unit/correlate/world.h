@@ -41,7 +41,8 @@ struct handler {
 	int kind, in, out, x, calls, after, call_op;
 	bool waiting, answered;
 	uint64_t ctx, task, child, child_task;
-	uint64_t born; /* Go: the goroutine that it waits for */
+	uint64_t born;		       /* Go: the goroutine that it waits for */
+	uint64_t serial, job, job_ref; /* Java: its own thread's job; who calls in its place */
 	enum mode mode;
 };
 
@@ -58,6 +59,8 @@ struct world {
 	int nr_free;
 	uint32_t turn[KINDS];
 	uint64_t worker, worker_task;
+	uint32_t jobs[4], loops; /* Java: jobs so far, by thread of a pool; jobs without end */
+	bool job_busy[4];
 	uint64_t go_starter, next_goid; /* Go's worker 8000 was started by it */
 };
 

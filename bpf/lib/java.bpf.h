@@ -82,10 +82,10 @@ unresolved:
 }
 
 /*
- * Who waits for a job. The job of a pool's thread, or of a virtual thread, is an object that lies
- * near the beginning of its stack: a FutureTask, whose `runner` is this very thread, or behind an
- * AsyncSupply or AsyncRun the CompletableFuture that it will complete. Who waits for that has left
- * an entry in the object.
+ * Who waits for a job. The job of a pool's thread is an object that lies near the beginning of its
+ * stack: a FutureTask, whose `runner` is this very thread, or behind an AsyncSupply or AsyncRun the
+ * CompletableFuture that it will complete. A virtual thread knows its task. Who waits for that has
+ * left an entry in the object.
  */
 enum { JAVA_CHUNK = 8, JAVA_CHUNKS = 16, JAVA_WAITERS = 4, JAVA_DEPS = 12 };
 enum { JAVA_OTHER, JAVA_FUTURE, JAVA_ASYNC, JAVA_COMPLETABLE };
@@ -108,7 +108,7 @@ __noinline int java_what(__u64 at, __u64 me, __u32 tgid)
 	klass = user_u32(at + JAVA_KLASS);
 	if (!klass)
 		return JAVA_OTHER;
-	if (klass == w->future || klass == w->bound)
+	if (klass == w->future)
 		return java_oop(p, user_u32(at + w->runner)) == me ? JAVA_FUTURE : JAVA_OTHER;
 	if (klass == w->async[0] || klass == w->async[1])
 		return JAVA_ASYNC;
@@ -144,6 +144,25 @@ __noinline __u64 java_task(__u64 base, __u64 me, __u32 tgid)
 		}
 	}
 	return 0;
+}
+
+/* The future that a virtual thread was started for (ExecutorService.submit), or 0. */
+static __always_inline __u64 java_bound(const struct clew_proc *p, const struct clew_java_wait *w,
+					__u64 me)
+{
+	__u64 at;
+
+	if (!w->bound)
+		return 0;
+	at = java_oop(p, user_u32(me + w->cont));
+	at = at ? java_oop(p, user_u32(at + w->cont_target)) : 0;
+	if (!at || user_u32(at + JAVA_KLASS) != w->runnable)
+		return 0;
+	at = java_oop(p, user_u32(at + w->cont_task));
+	return at && user_u32(at + JAVA_KLASS) == w->bound &&
+			       java_oop(p, user_u32(at + w->runner)) == me
+		       ? at
+		       : 0;
 }
 
 /* The one thread that waits for a FutureTask, or 0. */
@@ -221,7 +240,7 @@ __noinline int java_wait(__u64 conn_id, __u64 ctx, __u64 ref)
 	jt = user_u64(thread_pointer(t) + p->java_self);
 	if (ref & CLEW_JAVA_VIRTUAL) {
 		me = user_u64(user_u64(jt + p->java_vthread));
-		task = w->bound ? java_task(user_u64(jt + w->cont_entry), me, tgid) : 0;
+		task = java_bound(p, w, me);
 	} else {
 		me = user_u64(user_u64(jt + p->java_obj));
 		task = java_task(user_u64(jt + w->stack_base) - 8 * (__u64)w->first, me, tgid);

@@ -115,7 +115,6 @@ struct clew_proc {
  */
 struct clew_java_wait {
 	__u16 stack_base;      /* JavaThread._stack_base */
-	__u16 cont_entry;      /* JavaThread._cont_entry: where a virtual thread's stack begins */
 	__u16 first;	       /* from its stack's base to a pool thread's Worker, words */
 	__u16 runner, waiters; /* FutureTask */
 	__u16 node_thread, node_next; /* FutureTask.WaitNode */
@@ -124,11 +123,12 @@ struct clew_java_wait {
 	__u16 dep;		      /* .UniCompletion */
 	__u16 base;		      /* .CoCompletion */
 	__u16 sig_thread;	      /* .Signaller */
+	__u16 cont, cont_target, cont_task; /* VirtualThread -> Continuation -> Runnable -> task */
 	__u16 pad;
 	__u32 future, bound; /* FutureTask, ThreadPerTaskExecutor.ThreadBoundFuture */
 	__u32 async[2];	     /* CompletableFuture.AsyncSupply, .AsyncRun */
 	__u32 completable, signaller, co;
-	__u32 virtual_thread;
+	__u32 virtual_thread, runnable; /* its own, around its task */
 };
 
 #define CLEW_JAVA_WAITS 4 /* futures that wait for one another which are followed */

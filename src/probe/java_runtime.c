@@ -200,7 +200,6 @@ static void read_waits(struct jvm *j, struct clew_java_live *ret)
 	if (!jvm__has(j, V_STACK_BASE))
 		return;
 	w->stack_base = (uint16_t)j->v[V_STACK_BASE];
-	w->cont_entry = jvm__has(j, V_CONT_ENTRY) ? (uint16_t)j->v[V_CONT_ENTRY] : 0;
 	if (f[J_CARRIER])
 		w->virtual_thread = jvm__narrow(j, j->klass[J_CARRIER]);
 	if (f[J_FUTURE_RUNNER] && f[J_FUTURE_WAITERS] && f[J_NODE_THREAD] && f[J_NODE_NEXT]) {
@@ -209,8 +208,13 @@ static void read_waits(struct jvm *j, struct clew_java_live *ret)
 		w->node_thread = (uint16_t)f[J_NODE_THREAD];
 		w->node_next = (uint16_t)f[J_NODE_NEXT];
 		w->future = jvm__narrow(j, j->klass[J_FUTURE_RUNNER]);
-		if (w->cont_entry && f[J_BOUND_THREAD])
+		if (f[J_BOUND_THREAD] && f[J_CONT] && f[J_CONT_TARGET] && f[J_CONT_TASK]) {
+			w->cont = (uint16_t)f[J_CONT];
+			w->cont_target = (uint16_t)f[J_CONT_TARGET];
+			w->cont_task = (uint16_t)f[J_CONT_TASK];
+			w->runnable = jvm__narrow(j, j->klass[J_CONT_TASK]);
 			w->bound = jvm__narrow(j, j->klass[J_BOUND_THREAD]);
+		}
 	}
 	if (f[J_CF_RESULT] && f[J_CF_STACK] && f[J_NEXT] && f[J_SIGNALLER]) {
 		w->result = (uint16_t)f[J_CF_RESULT];
@@ -229,7 +233,7 @@ static void read_waits(struct jvm *j, struct clew_java_live *ret)
 		w->first = find_first(j, &ret->entry);
 	/* what is used for the first time later is loaded then */
 	ret->pending |= !w->first || !w->future || !w->async[0] || !w->async[1] || !w->dep ||
-			!w->co || (w->cont_entry && !w->bound);
+			!w->co || (f[J_CARRIER] && !w->bound);
 }
 
 /* Everything that is read of objects, into the entry: all of it, or nothing. */

@@ -30,7 +30,6 @@ static const struct want {
 	{V_OSTHREAD, "Thread", "_osthread"},
 	{V_STACK_BASE, "JavaThread", "_stack_base"},
 	{V_STACK_BASE, "Thread", "_stack_base"},
-	{V_CONT_ENTRY, "JavaThread", "_cont_entry"},
 	{V_THREAD_ID, "OSThread", "_thread_id"},
 	{V_PTHREAD, "OSThread", "_pthread_id"},
 	{V_LIST, "ThreadsSMRSupport", "_java_thread_list"},
@@ -85,6 +84,9 @@ static const struct {
 	[J_TARGET] = {"java/lang/Thread", "target"},
 	[J_HOLDER_TASK] = {"java/lang/Thread$FieldHolder", "task"},
 	[J_CARRIER] = {"java/lang/VirtualThread", "carrierThread"},
+	[J_CONT] = {"java/lang/VirtualThread", "cont"},
+	[J_CONT_TARGET] = {"jdk/internal/vm/Continuation", "target"},
+	[J_CONT_TASK] = {"java/lang/VirtualThread$VThreadContinuation$1", "val$task"},
 	[J_WORKER_THREAD] = {"java/util/concurrent/ThreadPoolExecutor$Worker", "thread"},
 	[J_WORKER_DONE] = {"java/util/concurrent/ThreadPoolExecutor$Worker", "completedTasks"},
 	[J_FUTURE_RUNNER] = {"java/util/concurrent/FutureTask", "runner"},
@@ -367,7 +369,7 @@ void jvm__classes(struct jvm *j)
 	k = jvm__word(j, jvm__word(j, thread + j->v[V_CLD]) + j->v[V_CLD_KLASSES]);
 	for (; k && !j->failed; k = jvm__word(j, k + j->v[V_NEXT]))
 		if (symbol(j, jvm__word(j, k + j->v[V_NAME]), name, sizeof(name)) &&
-		    !strncmp(name, "java/", 5))
+		    (!strncmp(name, "java/", 5) || !strncmp(name, "jdk/internal/vm/", 16)))
 			fields_of(j, k, name);
 	j->failed = false;
 }

@@ -390,6 +390,22 @@ static void job_answers_many(void **state)
 		assert_root(c[i]);
 }
 
+/* A job that was there before the request was read: not the request's own. */
+static void job_is_older(void **state)
+{
+	struct app *a = *state;
+	struct who j = job(10, 0);
+	struct sim_ex *noise = tx(a, 0, j), *x = rx(a, 0, platform(1)), *c;
+
+	end(a, noise, j);
+	c = tx(a, 0, j);
+	end(a, c, j);
+	end(a, x, j);
+	sim_settle(&a->sim);
+	assert_root(noise);
+	assert_root(c);
+}
+
 /* It answers one, and another waits for it. */
 static void witnesses_disagree(void **state)
 {
@@ -468,7 +484,7 @@ int main(void)
 		J(waiter_does_not_answer),
 		J(waiter_is_nobody),
 		J(job_answers),
-		J(job_answers_many),
+		J(job_answers_many), J(job_is_older),
 		J(witnesses_disagree),
 		J(job_answers_and_loss),
 		J(another_job_of_the_thread),

@@ -33,6 +33,7 @@ public class App {
 	static final HttpClient client =
 		HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
 	static final ExecutorService pool = Executors.newFixedThreadPool(4);
+	static final ExecutorService virtual = virtualExecutor();
 	static final ForkJoinPool forkJoin = new ForkJoinPool(4);
 	static final LinkedBlockingQueue<Item> queue = new LinkedBlockingQueue<>();
 	static final List<Item> waiting = new ArrayList<>();
@@ -164,6 +165,38 @@ public class App {
 		return worst(all);
 	}
 
+	static int invokeAll(Req r) throws Exception {
+		List<Callable<Integer>> all = new ArrayList<>();
+
+		for (int n = 0; n < 4; n++) {
+			int i = n;
+			all.add(() -> r.call(i));
+		}
+		return worst(pool.invokeAll(all));
+	}
+
+	static int allOf(Req r) throws Exception {
+		CompletableFuture<?>[] all = new CompletableFuture<?>[4];
+		int[] status = new int[4];
+
+		for (int n = 0; n < 4; n++) {
+			int i = n;
+			all[n] = CompletableFuture.supplyAsync(() -> safe(() -> r.call(i)), pool)
+				.thenAccept(s -> status[i] = s);
+		}
+		CompletableFuture.allOf(all).join();
+		return Math.max(Math.max(status[0], status[1]), Math.max(status[2], status[3]));
+	}
+
+	static ExecutorService virtualExecutor() {
+		try {
+			return (ExecutorService)Executors.class.getMethod("newVirtualThreadPerTaskExecutor")
+				.invoke(null);
+		} catch (ReflectiveOperationException e) {
+			return null;
+		}
+	}
+
 	static int seq(Req r) throws Exception {
 		int worst = 0;
 
@@ -220,6 +253,12 @@ public class App {
 		case "submit": return pool.submit(() -> r.call(0)).get();
 		case "supply":
 			return CompletableFuture.supplyAsync(() -> safe(() -> r.call(0)), pool).get();
+		case "apply":
+			return CompletableFuture.supplyAsync(() -> safe(() -> r.call(0)), pool)
+				.thenApply(x -> x + 1).thenApply(x -> x - 1).join();
+		case "invokeall": return invokeAll(r);
+		case "allof": return allOf(r);
+		case "vsubmit": return virtual.submit(() -> r.call(0)).get();
 		case "forkjoin": return forkJoin.submit(() -> r.call(0)).get();
 		case "pool":
 			item = new Item(r);
@@ -272,7 +311,7 @@ public class App {
 		Executor ex = Executors.newFixedThreadPool(80);
 
 		if (System.getenv().getOrDefault("SERVE", "pool").equals("virtual"))
-			ex = (Executor)Executors.class.getMethod("newVirtualThreadPerTaskExecutor").invoke(null);
+			ex = virtual;
 		s.createContext("/", App::handle);
 		s.setExecutor(ex);
 		for (int i = 0; i < 4; i++)

@@ -114,9 +114,9 @@ struct clew_proc {
  * what (byte offsets), and its classes as objects name them. 0: not loaded, or not known.
  */
 struct clew_java_wait {
-	__u16 stack_base;      /* JavaThread._stack_base */
-	__u16 first;	       /* from its stack's base to a pool thread's Worker, words */
-	__u16 runner, waiters; /* FutureTask */
+	__u16 stack_base;	      /* JavaThread._stack_base */
+	__u16 first;		      /* from its stack's base to a pool thread's Worker, words */
+	__u16 runner, waiters;	      /* FutureTask */
 	__u16 node_thread, node_next; /* FutureTask.WaitNode */
 	__u16 result, stack;	      /* CompletableFuture */
 	__u16 next;		      /* CompletableFuture.Completion */

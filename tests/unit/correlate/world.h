@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* world.h - the random applications of test_random.c: what they are made of. */
+/* world.h - the random applications of test_random.c: what they are made of, and who runs. */
 #ifndef CLEW_TEST_WORLD_H
 #define CLEW_TEST_WORLD_H
 
@@ -63,5 +63,101 @@ struct world {
 	bool job_busy[4];
 	uint64_t go_starter, next_goid; /* Go's worker 8000 was started by it */
 };
+
+INLINE uint32_t rnd(struct world *w, uint32_t n)
+{
+	w->rnd ^= w->rnd << 13;
+	w->rnd ^= w->rnd >> 7;
+	w->rnd ^= w->rnd << 17;
+	return (uint32_t)(w->rnd >> 33) % n;
+}
+
+INLINE uint32_t pid_of(int kind)
+{
+	return kind == UNTRACED ? 0 : 10 + (uint32_t)kind * 10;
+}
+
+INLINE struct op *add(struct world *w, enum op_kind kind, struct who who)
+{
+	struct op *op;
+
+	assert_true(w->nr < OPS);
+	op = &w->ops[w->nr++];
+	memset(op, 0, sizeof(*op));
+	w->ts += 1000 + rnd(w, 200000);
+	op->kind = kind;
+	op->ts = w->ts;
+	op->w = who;
+	op->truth = -1;
+	return op;
+}
+
+/* As an allocator does it: what was freed last comes first. A task goes with its context. */
+INLINE uint64_t ctx_new(struct world *w)
+{
+	assert_true(w->nr_free > 0);
+	return w->free_ctx[--w->nr_free];
+}
+
+INLINE void ctx_free(struct world *w, uint64_t ctx)
+{
+	w->free_ctx[w->nr_free++] = ctx;
+}
+
+/* Contexts in which all connections are read, or on uvloop all callbacks of a server run. */
+enum { READER = 0x10, ACCEPTED = 0x20 };
+
+/* uvloop reads when no callback runs, and a callback is entered (+1) and left (+1) again. */
+INLINE void runs_uvloop(struct world *w, int kind, struct who *who)
+{
+	uint32_t *idle = &w->turn[kind];
+
+	who->uvloop = true;
+	if (who->ctx == READER || rnd(w, 3))
+		*idle += 2;
+	who->turn = *idle + (who->ctx != READER);
+	if (who->ctx == READER)
+		who->ctx = 0;
+}
+
+INLINE struct who runs(struct world *w, int kind, uint64_t ctx, uint64_t ref, uint32_t tid)
+{
+	struct who who = {.pid = pid_of(kind), .tid = tid, .ctx = ctx, .ref = ref};
+
+	switch (kind) {
+	case PYTHON:
+	case OWNER:
+		who.kind = CLEW_CTX_PYTHON;
+		break;
+	case GO:
+		who.kind = CLEW_CTX_GO;
+		break;
+	case NGINX:
+		who.kind = w->haproxy ? CLEW_CTX_HAPROXY : CLEW_CTX_NGINX;
+		break;
+	case THREADS:
+		who.kind = CLEW_CTX_THREAD;
+		return who;
+	case JAVA:
+		who.kind = CLEW_CTX_JAVA;
+		if (tid)
+			return who;
+		break; /* a virtual thread: whichever carrier, which may be a poller too */
+	default:
+		break;
+	}
+	if (!tid) {
+		who.tid = who.pid + (kind == GO || kind == JAVA ? rnd(w, 4) : 0);
+		who.flags = CLEW_SEG_LOOP;
+		if (w->uvloop && who.kind == CLEW_CTX_PYTHON) {
+			runs_uvloop(w, kind, &who);
+			return who;
+		}
+		if (rnd(w, 3))
+			w->turn[kind % KINDS]++;
+		who.turn = w->turn[kind % KINDS];
+	}
+	return who;
+}
 
 #endif

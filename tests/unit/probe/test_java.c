@@ -239,7 +239,12 @@ static void live_jvm(void **state)
 {
 	static char code[] = "import java.util.concurrent.*;"
 			     "class A { public static void main(String[] a) throws Exception {"
-			     "Executors.newFixedThreadPool(2).submit(() -> 1).get();"
+			     "ExecutorService e = Executors.newFixedThreadPool(2);"
+			     "e.submit(() -> 1).get();"
+			     "CompletableFuture.runAsync(() -> { try { Thread.sleep(60000); }"
+			     " catch (Exception x) { } }, e);"
+			     "CompletableFuture.supplyAsync(() -> { try { Thread.sleep(100); }"
+			     " catch (Exception x) { } return 1; }, e).thenApply(x -> x).join();"
 			     "System.out.println(1); Thread.sleep(60000); } }";
 	char dir[] = "/tmp/clew-java-XXXXXX", file[64];
 	struct clew_runtime rt;
@@ -261,10 +266,15 @@ static void live_jvm(void **state)
 	assert_int_equal(rt.kind, CLEW_RT_JAVA);
 	assert_string_equal(rt.name, "java");
 	assert_string_equal(rt.why, "");
-	assert_false(rt.pending);
 	assert_true(rt.entry.java_self && rt.entry.java_eetop && rt.entry.java_tid);
 	assert_true(rt.entry.java_worker && rt.entry.java_w_done && rt.entry.java_target);
 	assert_true(rt.entry.flags & CLEW_PROC_THREADS);
+	assert_true(rt.java_wait.stack_base && rt.java_wait.first);
+	assert_true(rt.java_wait.future && rt.java_wait.runner && rt.java_wait.waiters);
+	assert_true(rt.java_wait.node_thread && rt.java_wait.node_next);
+	assert_true(rt.java_wait.completable && rt.java_wait.result && rt.java_wait.stack);
+	assert_true(rt.java_wait.signaller && rt.java_wait.sig_thread && rt.java_wait.next);
+	assert_true(rt.java_wait.async[0] && rt.java_wait.async[1] && rt.java_wait.dep);
 	end(pid);
 	unlink(file);
 	rmdir(dir);

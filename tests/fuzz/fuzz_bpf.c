@@ -255,6 +255,9 @@ static void python(const __u8 *b)
 static void java(const __u8 *b)
 {
 	struct clew_proc *p = &native.proc;
+	struct clew_java_wait wait = {};
+	__u32 tgid = NATIVE_TGID, *klass = &wait.future;
+	__u16 *off = &wait.stack_base;
 
 	p->java_self = b[3];
 	p->java_obj = b[4];
@@ -272,6 +275,15 @@ static void java(const __u8 *b)
 	p->java_heap = object(b[16]);
 	p->java_oops = OBJECTS;
 	p->java_shift = 3;
+	if (!(b[2] & 4))
+		return;
+	/* offsets and classes of java.util.concurrent: the same small numbers once more */
+	for (int i = 0; i < 15; i++)
+		off[i] = b[3 + i % 13];
+	for (int i = 0; i < 9; i++)
+		klass[i] = b[3 + i] & 0xf;
+	bpf_map_update_elem(&procs, &tgid, p, BPF_ANY);
+	bpf_map_update_elem(&java_waits, &tgid, &wait, BPF_ANY);
 }
 
 static void node(const __u8 *b)

@@ -86,6 +86,7 @@ struct clew_map_conns conns;
 struct clew_map_threads threads;
 struct clew_map_py_tasks py_tasks;
 struct clew_map_py_calls py_calls;
+struct clew_map_java_waits java_waits;
 struct clew_map_watch_ports watch_ports;
 struct clew_map_stats stats;
 volatile __u32 stopped, watch;
@@ -270,6 +271,8 @@ static void native_init(enum native_release release, __u32 request_budget, __u32
 	native_map_add(&threads, sizeof(__u32), sizeof(struct clew_thread), NATIVE_ENTRIES);
 	native_map_add(&py_tasks, sizeof(__u32), sizeof(struct clew_py_task), NATIVE_ENTRIES);
 	native_map_add(&py_calls, sizeof(__u64), sizeof(struct clew_py_call), NATIVE_ENTRIES);
+	native_map_add(&procs, sizeof(__u32), sizeof(struct clew_proc), NATIVE_ENTRIES);
+	native_map_add(&java_waits, sizeof(__u32), sizeof(struct clew_java_wait), NATIVE_ENTRIES);
 	native_map_add(&stats, sizeof(__u32), sizeof(__u64), NATIVE_ENTRIES);
 	native_map_add(&native_work, sizeof(__u32), sizeof(struct work), 1);
 	for (__u32 i = 0; i < CLEW_STAT_MAX; i++)

@@ -162,7 +162,7 @@ struct co_conn {
 	struct co_py_ctx *owner; /* reference: Python, the context that answers here */
 	struct co_node *py_call; /* reference: Python, the call here that waits for a witness */
 	uint32_t py_freed_tid, py_freed_turn; /* a read completed the latest exchange here */
-	struct co_node *job_call; /* reference: Java, likewise a job's */
+	struct co_node *job_call;	      /* reference: Java, likewise a job's */
 	/* Go: whose request the next bytes are */
 	struct co_node *pend; /* reference, or NULL: nobody's */
 	const char *pend_evidence;

@@ -40,7 +40,7 @@ $(VM_B)/verify: tests/vm/verify.c $(SKEL)
 check-vm: check-vm-tools check-vm-types all apps $(VM_TOOLS)
 	$(Q)tests/vm/matrix.py $(B) --kernels "$(VM_KERNELS)" $(if $(VM_UPDATE),--update)
 check-vm-short: check-vm-tools all $(VM_TOOLS)
-	$(Q)tests/vm/matrix.py $(B) --kernels "$(VM_SHORT)" --layers fentry,kprobe --short
+	$(Q)tests/vm/matrix.py $(B) --kernels "$(VM_SHORT)" --layers fentry,kprobe --short $(if $(VM_UPDATE),--update)
 
 check-vm-types:
 	$(Q)tests/vm/btf_check.py $(VM_ALL) --complete --header vmlinux/vmlinux.h

@@ -523,6 +523,8 @@ static void look_python(struct clew_look *l, const struct clew_map *lib, const s
 		rt->wanted |= 1ULL << CLEW_SET_PY_QUEUE;
 	if (l->maps.uvloop.end)
 		look_uvloop(l);
+	else
+		rt->pending = true; /* uvloop may still be imported: it writes in its own way */
 }
 
 bool clew_python__look(struct clew_look *l)

@@ -37,7 +37,7 @@
 #define INFO_MAX	4096 /* PROC_INFO records waiting to be taken */
 #define INFO_TEXT	4096
 #define GENERATIONS_MAX 16
-#define JVM_WAIT_S	30
+#define LOOK_MAX_S	30
 #define TCP_CONNECTED	1 /* states in /proc/net/tcp: include/net/tcp_states.h */
 #define TCP_LISTENING	10
 
@@ -61,7 +61,7 @@ struct proc {
 	struct clew_runtime rt;
 	struct clew_probes probes;
 	struct clew_governor governor;
-	uint8_t wait_s, waited_s; /* of a JVM that is known well, until it is looked at again */
+	uint8_t wait_s, waited_s; /* when what is missing is looked for again */
 	bool counted;		  /* hits of its probes */
 	UT_hash_handle hh;
 };
@@ -436,23 +436,39 @@ static void want(struct clew_watcher *w, uint32_t pid, enum clew_probe_set set)
 	attach(w, p);
 }
 
+/* A JVM's classes that are never used, a loop that a Python program does not import. */
+static bool may_never_come(const struct clew_runtime *rt)
+{
+	if (rt->kind == CLEW_RT_JAVA)
+		return rt->entry.java_eetop;
+	for (uint32_t i = 0; i < rt->nr_sites; i++)
+		if (rt->sites[i].kind == CLEW_SITE_PY_TASK_INIT)
+			return true; /* asyncio is there */
+	return false;
+}
+
 static void refresh_pending(struct clew_watcher *w)
 {
 	struct proc *p, *tmp;
+	uint32_t nr_sites;
 
 	HASH_ITER(hh, w->procs, p, tmp)
 	{
 		if (!p->rt.pending || ++p->waited_s < p->wait_s)
 			continue;
 		p->waited_s = 0;
+		nr_sites = p->rt.nr_sites;
 		if (clew_runtime__refresh(w->cache, p->pid, &p->rt) != 1) {
-			/* classes that are never used stay away; to look for them is not cheap */
-			if (p->rt.entry.java_eetop && p->rt.kind == CLEW_RT_JAVA)
+			if (may_never_come(&p->rt)) /* and to look for it is not cheap */
 				p->wait_s =
-					p->wait_s < JVM_WAIT_S / 2 ? 2 * p->wait_s + 1 : JVM_WAIT_S;
+					p->wait_s < LOOK_MAX_S / 2 ? 2 * p->wait_s + 1 : LOOK_MAX_S;
 			continue;
 		}
 		p->wait_s = 0;
+		if (p->rt.nr_sites != nr_sites) { /* a set may have grown: it is attached whole */
+			clew_probes__detach_all(&p->probes);
+			publish_probes(w, p);
+		}
 		if (p->rt.entry.flags & CLEW_PROC_THREADS)
 			clew_programs__watch_waits(w->programs, true);
 		clew_programs__set_proc(w->programs, p->pid, &p->rt.entry);

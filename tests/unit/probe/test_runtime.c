@@ -85,7 +85,7 @@ static void python_with(const char *exe, int minor)
 	assert_true(rt.entry.py_ctx > 0 && rt.entry.py_task_ctx > 0);
 	assert_non_null(site(&rt, CLEW_SITE_PY_COPY));
 	assert_non_null(site(&rt, CLEW_SITE_PY_TASK_INIT));
-	assert_false(rt.pending);
+	assert_true(rt.pending); /* for uvloop */
 	end(pid);
 }
 
@@ -148,7 +148,7 @@ static void python_later(void **state)
 		got = clew_runtime__refresh(NULL, (uint32_t)pid, &rt);
 	}
 	assert_int_equal(got, 1);
-	assert_false(rt.pending);
+	assert_true(rt.pending); /* for uvloop */
 	assert_non_null(site(&rt, CLEW_SITE_PY_TASK_INIT));
 	end(pid);
 }

@@ -117,51 +117,37 @@ int BPF_PROG(clew_fx_epoll, int epfd, void *events, int max)
 	return 0;
 }
 
-static __always_inline int on_poll(struct pt_regs *regs)
+static __always_inline int on_wait(bool loop)
 {
-	struct clew_proc *p;
+	struct clew_proc *p = loop ? traced(bpf_get_current_pid_tgid() >> 32) : NULL;
 
-	if (SYS_ARG2(regs) < 2)
-		return 0;
-	p = traced(bpf_get_current_pid_tgid() >> 32);
 	if (p)
 		context_loop_turn(p);
 	return 0;
 }
 
+/* for more than one descriptor */
 SEC("?fexit/" SYSCALL_FN "poll")
 int BPF_PROG(clew_fx_poll, struct pt_regs *regs)
 {
-	return on_poll(regs);
+	return on_wait(SYS_ARG2(regs) > 1);
 }
 
 SEC("?fexit/" SYSCALL_FN "ppoll")
 int BPF_PROG(clew_fx_ppoll, struct pt_regs *regs)
 {
-	return on_poll(regs);
+	return on_wait(SYS_ARG2(regs) > 1);
 }
 
-/* How many it waits for cannot be told afterwards; none: a sleep. */
-static __always_inline int on_select(struct pt_regs *regs)
-{
-	struct clew_proc *p;
-
-	if ((int)SYS_ARG1(regs) < 1)
-		return 0;
-	p = traced(bpf_get_current_pid_tgid() >> 32);
-	if (p)
-		context_loop_turn(p);
-	return 0;
-}
-
+/* How many these wait for cannot be told afterwards; none: a sleep. */
 SEC("?fexit/" SYSCALL_FN "select")
 int BPF_PROG(clew_fx_select, struct pt_regs *regs)
 {
-	return on_select(regs);
+	return on_wait((int)SYS_ARG1(regs) > 0);
 }
 
 SEC("?fexit/" SYSCALL_FN "pselect6")
 int BPF_PROG(clew_fx_pselect, struct pt_regs *regs)
 {
-	return on_select(regs);
+	return on_wait((int)SYS_ARG1(regs) > 0);
 }

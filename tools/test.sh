@@ -30,6 +30,9 @@ suite() {
 	printf '== %s: %s passed, %s failed, %s skipped (%s s)\n\n' "$name" "$p" "$f" "$s" \
 		$((SECONDS - start))
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+	if [ "$f" != 0 ]; then
+		{ printf '\n== %s failed; its last lines:\n' "$name" && tail -n 80 "$tmp/out"; } >>"$tmp/bad"
+	fi
 }
 
 j="-j$(nproc)"
@@ -42,5 +45,8 @@ suite e2e make --no-print-directory check-e2e
 suite faults make --no-print-directory check-faults FAULTS=short
 SUM=1 suite truth make --no-print-directory check-truth-ci
 SUM=1 suite vm make --no-print-directory check-vm-short
+if [ -e "$tmp/bad" ]; then
+	cat "$tmp/bad"
+fi
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ]

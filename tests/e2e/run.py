@@ -15,10 +15,12 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 LIMIT_S = 300  # for one file
+LAST = 60  # lines of a failed file that are said again at the end
 
 
 def run_file(path, cases):
-    """(passed, failed, skipped) of one file. A crash or a missing summary is one failure."""
+    """[passed, failed, skipped] of one file, and its last lines. A crash or a missing summary is
+    one failure."""
     env = dict(os.environ, PYTHONUNBUFFERED="1", PYTHONDONTWRITEBYTECODE="1", T_CASE=cases)
     limit = LIMIT_S * float(os.environ.get("CLEW_E2E_SCALE", "1"))
     lines = []
@@ -39,8 +41,8 @@ def run_file(path, cases):
             got = [int(x) for x in m.groups()]
             if code and not got[1]:
                 got[1] = 1
-            return got
-    return [0, 1, 0] if code or not lines else [1, 0, 0]
+            return got, lines[-LAST:]
+    return [0, 1, 0] if code or not lines else [1, 0, 0], lines[-LAST:]
 
 
 def main():
@@ -61,18 +63,20 @@ def main():
         ran.append(name)
         print(f"{name}", flush=True)
         start = time.monotonic()
-        got = run_file(os.path.join(here, name), cases)
+        got, last = run_file(os.path.join(here, name), cases)
         print(f"{name}: {got[0]} passed, {got[1]} failed, {got[2]} skipped "
               f"({time.monotonic() - start:.0f} s)\n", flush=True)
         total = [a + b for a, b in zip(total, got)]
         if got[1]:
-            bad.append(name)
+            bad.append((name, last))
     idle = [":".join(w) for w in want if not any(w[0] in name for name in ran)]
     if idle:
         print("no such test: " + " ".join(idle))
         total[1] += len(idle)
+    for name, last in bad:
+        print(f"the last lines of {name}:\n" + "".join("  | " + line for line in last))
     if bad:
-        print("failed: " + " ".join(bad))
+        print("failed: " + " ".join(name for name, _ in bad))
     if sum(total) == 0:
         print("no test selected")
         total[1] = 1

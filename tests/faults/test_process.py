@@ -131,10 +131,10 @@ def test_fork_storm():
     with Env("clew-faults") as env:
         port, forks = proc.free_port(), 5000 if LONG else 1000
         done = env.path("done")
+        os.mkfifo(env.path("go"))
         shell = env.start("shell", ["bash", "-c", f"{proc.BIN}/leaf -d 1 -p {port} & "
                                     f"read < {env.path('go')}; for ((i = 0; i < {forks}; i++)); "
                                     f"do (:) ; done; touch {done}; wait"])
-        os.mkfifo(env.path("go"))
         env.started(shell, lambda: proc.accepts("127.0.0.1", port))
         leaf_pid = shell.children()[0]
         try:

@@ -3,7 +3,9 @@
 
 A file ends with `case.main(__name__)`; T_CASE=text,text in the environment selects by name.
 """
+import faulthandler
 import os
+import signal
 import sys
 import time
 import traceback
@@ -43,6 +45,7 @@ def need_root():
 def main(name):
     if name != "__main__":
         return
+    faulthandler.register(signal.SIGTERM, chain=True)  # the runner's limit: say where it hung
     module = sys.modules["__main__"]
     select = [t for t in os.environ.get("T_CASE", "").split(",") if t]
     idle = [t for t in select if not any(t in key for key in vars(module))]

@@ -161,7 +161,6 @@ static __always_inline bool go_deep(__u64 mcache, __u64 at, __u64 *deep)
 SEC("?uprobe")
 int clew_go_spawn(struct pt_regs *ctx)
 {
-	struct task_struct *t = (void *)bpf_get_current_task();
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct clew_proc *p = bpf_map_lookup_elem(&procs, &tgid);
 	__u64 m, mcache, fn, n, newg = GO_ARG2(ctx);
@@ -172,7 +171,7 @@ int clew_go_spawn(struct pt_regs *ctx)
 	if (stopped || !p || p->runtime != CLEW_RT_GO || !p->go_goid || !p->go_wait.g_m)
 		return 0;
 	key = go_key(user_u64(newg + p->go_goid));
-	m = user_u64(user_u64(thread_pointer(t) - 8) + p->go_wait.g_m);
+	m = user_u64(user_u64(thread_pointer() - 8) + p->go_wait.g_m);
 	b.parent_g = user_u64(m + p->go_wait.m_curg);
 	b.parent = b.parent_g ? user_u64(b.parent_g + p->go_goid) : 0;
 	if (!key.goid || !b.parent) {

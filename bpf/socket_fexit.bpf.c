@@ -6,6 +6,7 @@
  */
 #define CLEW_WORK_MAP	fexit_work
 #define CLEW_WORK_SLOTS 10
+#define CLEW_TYPED	1
 #include "lib/msghdr.bpf.h"
 #include "lib/syscalls.bpf.h"
 

@@ -95,23 +95,19 @@ static __always_inline enum what what_of(long nr)
 /* The first buffers in one read where they lie together, which they nearly always do. */
 static __always_inline void first_buffer(struct work *w, __u64 iov, __u64 nr)
 {
-	struct iovec v[3] = {};
+	const __u32 one = sizeof(struct iovec);
 	struct io *io = &w->io;
 
-	if (nr > 1 && !bpf_probe_read_user(v, sizeof(v), (void *)iov)) {
-		w->iov[0] = v[1];
-		w->iov[1] = v[2];
-		io->nr_iov = nr > 3 ? CLEW_IOV_MAX : nr - 1;
+	if (nr > 1 && !bpf_probe_read_user(w->all, 3 * one, (void *)iov)) {
 		if (nr > 3)
-			bpf_probe_read_user(&w->iov[2], sizeof(w->iov) - 2 * sizeof(*v),
-					    (void *)(iov + 3 * sizeof(*v)));
-		if (nr - 1 < io->nr_iov)
-			io->nr_iov = nr - 1;
-	} else if (!nr || bpf_probe_read_user(v, sizeof(*v), (void *)iov)) {
+			bpf_probe_read_user(&w->all[3], sizeof(w->all) - 3 * one,
+					    (void *)(iov + 3 * one));
+		io->nr_iov = nr - 1 < CLEW_IOV_MAX ? nr - 1 : CLEW_IOV_MAX;
+	} else if (!nr || bpf_probe_read_user(w->all, one, (void *)iov)) {
 		return;
 	}
-	io->base = (__u64)v[0].iov_base;
-	io->len = v[0].iov_len < io->ret ? v[0].iov_len : io->ret;
+	io->base = (__u64)w->first.iov_base;
+	io->len = w->first.iov_len < io->ret ? w->first.iov_len : io->ret;
 }
 
 /* Several messages in one call: taken as one; the bytes of a single message are seen. */
@@ -135,30 +131,29 @@ static __always_inline int on_transfer(struct clew_proc *p, struct pt_regs *regs
 	bool send = what == W_SEND || what == W_SEND_IOV || what == W_SEND_MSG ||
 		    what == W_SEND_BLIND || what == W_SEND_MMSG;
 	struct work *w = work_of(0);
-	__u64 a2 = SYS_ARG2(regs), ino = 0;
-	struct file *file;
-	struct sock *sk;
+	__u64 a2 = SYS_ARG2(regs);
+	struct clew_kconn *c;
 
 	if (!w || ret < 0 || (ret == 0 && send))
 		return 0;
 	if (ret == 0 && what == W_RECV && !SYS_ARG3(regs))
 		return 0;
-	file = file_of_fd(SYS_ARG1(regs));
-	sk = sock_of_file(file, &ino);
-	if (!sk) {
+	w->io.file = file_of_fd(SYS_ARG1(regs));
+	w->io.sk = sock_of_file(w->io.file, &w->io.ino);
+	if (!w->io.sk) {
 		if (what != W_SPLICE || !ret)
 			return 0;
-		file = file_of_fd(SYS_ARG3(regs)); /* pipe -> socket */
-		sk = sock_of_file(file, &ino);
+		w->io.file = file_of_fd(SYS_ARG3(regs)); /* pipe -> socket */
+		w->io.sk = sock_of_file(w->io.file, &w->io.ino);
 		send = true;
-		if (!sk)
+		if (!w->io.sk)
 			return 0;
 	}
-	w->io.sk = sk;
-	w->io.file = file;
-	w->io.ino = ino;
 	w->io.dir = send ? CLEW_SEND : CLEW_RECV;
 	w->io.ret = ret > 0x7fffffff ? 0x7fffffff : ret;
+	c = capture_conn(p, w);
+	if (!c)
+		return 0;
 	if (ret == 0) {
 		w->io.flags = CLEW_SEG_EOF;
 	} else if (what == W_RECV || what == W_SEND) {
@@ -173,7 +168,7 @@ static __always_inline int on_transfer(struct clew_proc *p, struct pt_regs *regs
 	} else {
 		w->io.flags = CLEW_SEG_NOBYTES;
 	}
-	return capture(p, w);
+	return capture(p, w, c, w->io.sk);
 }
 
 /* MSG_PEEK leaves the bytes where they are: they will be read again. */
@@ -195,24 +190,18 @@ static __always_inline bool is_peek(struct pt_regs *regs, long nr)
 
 /* The user buffer of the call that is under way, if it is this socket's: io_uring and task work
  * come by here inside other calls. */
-static __always_inline void buffer_of_call(struct work *w, struct sock *sk, bool send)
+static __always_inline void buffer_of_call(struct work *w, bool send)
 {
 	struct task_struct *t = bpf_get_current_task_btf();
 	struct pt_regs *regs = (void *)bpf_task_pt_regs(t);
 	enum what what = what_of(SYS_NR(regs));
 	__u64 a2 = SYS_ARG2(regs);
-	struct file *file;
 
 	w->io.flags = CLEW_SEG_NOBYTES;
-	w->io.file = NULL;
 	if (what == W_NONE || t->flags & CLEW_PF_IO_WORKER)
 		return;
-	file = file_of_fd(SYS_ARG1(regs));
-	if (sock_of_file(file, &w->io.ino) != sk) {
-		w->io.ino = 0;
+	if (!w->io.file || file_of_fd(SYS_ARG1(regs)) != w->io.file)
 		return;
-	}
-	w->io.file = file;
 	if (what == (send ? W_SEND : W_RECV)) {
 		w->io.base = a2;
 		w->io.len = w->io.ret;
@@ -227,6 +216,7 @@ static __always_inline void buffer_of_call(struct work *w, struct sock *sk, bool
 
 static __always_inline int on_length(__u32 slot, struct sock *sk, int ret, __u8 dir)
 {
+	struct clew_kconn *c;
 	struct clew_proc *p;
 	struct work *w;
 
@@ -237,14 +227,17 @@ static __always_inline int on_length(__u32 slot, struct sock *sk, int ret, __u8 
 	if (!w)
 		return 0;
 	w->io.sk = sk;
+	w->io.file = file_of_sock(sk, &w->io.ino);
 	w->io.dir = dir;
 	w->io.ret = ret;
-	buffer_of_call(w, sk, dir == CLEW_SEND);
-	if (!w->io.ino)
-		w->io.ino = BPF_CORE_READ(sk, sk_socket, file, f_inode, i_ino);
+	UNTYPED();
+	c = capture_conn(p, w);
+	if (!c)
+		return 0;
+	buffer_of_call(w, dir == CLEW_SEND);
 	if (!ret)
 		w->io.flags = CLEW_SEG_EOF;
-	return capture(p, w);
+	return capture(p, w, c, w->io.sk);
 }
 
 SEC("?tp_btf/sock_send_length")

@@ -39,6 +39,28 @@ extern void *rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
 		 ? (void *)KWORD((__u64)(addr) + bpf_core_field_offset(struct type, field))        \
 		 : (void *)BPF_CORE_READ((struct type *)(addr), field))
 
+/*
+ * FIELD - one field of a kernel object whose type the verifier does know: fexit hands out its
+ * arguments typed, and what is reached from them is typed too. A plain load on every kernel, where
+ * KREAD needs helper calls up to 6.1. Attach layers without types read as KREAD does.
+ */
+#if CLEW_TYPED
+#define FIELD(type, ptr, field)	    ((ptr)->field)
+#define FIELD_PTR(type, ptr, field) ((ptr)->field)
+#else
+#define FIELD(type, ptr, field)	    KREAD(type, ptr, field)
+#define FIELD_PTR(type, ptr, field) KPTR(type, ptr, field)
+#endif
+
+/* What was put into a map before comes out of it as a number, which may be computed with. */
+#define UNTYPED() asm volatile("" ::: "memory")
+
+/* The current task as a typed object (5.11 on), read without a helper call for each field. */
+#define TASK_TYPED bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)
+#define TASK_READ(field)                                                                           \
+	(TASK_TYPED ? bpf_get_current_task_btf()->field                                            \
+		    : BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), field))
+
 static __always_inline void count(__u32 stat)
 {
 	__u64 *v = bpf_map_lookup_elem(&stats, &stat);

@@ -6,7 +6,7 @@
  * segment event. In order of cost: process
  * filter (done by the caller), connection, class, and only then a copy of the head's bytes.
  *
- *   if the connection is ignored: leave
+ *   if the connection is ignored: leave (capture_conn; the layer then looks for the bytes)
  *   if the direction flipped: look at eight bytes, refill the copy budget
  *   if the class is unknown and no message starts here: leave (for good after a few flips)
  *   announce the connection once; copy what the budget allows; submit
@@ -65,7 +65,13 @@ struct cut {
 struct work {
 	struct io io;
 	struct cut cut;
-	struct iovec iov[CLEW_IOV_MAX]; /* the buffers after the first */
+	union {
+		struct iovec all[1 + CLEW_IOV_MAX];
+		struct {
+			struct iovec first;
+			struct iovec iov[CLEW_IOV_MAX]; /* the buffers after the first */
+		};
+	};
 };
 
 struct {
@@ -243,21 +249,38 @@ full:
 	return -1;
 }
 
+#if CLEW_TYPED
+static __always_inline struct tcp_sock *tcp_of(struct sock *sk)
+{
+	if (bpf_ksym_exists(rdonly_cast))
+		return rdonly_cast(sk, bpf_core_type_id_kernel(struct tcp_sock));
+	return bpf_skc_to_tcp_sock(sk);
+}
+#else
+static __always_inline struct tcp_sock *tcp_of(struct sock *sk)
+{
+	return (struct tcp_sock *)sk;
+}
+#endif
+
 /*
  * The position behind the last byte that crossed. A read that went on to the peer's FIN has
  * counted that too (tcp_recvmsg_locked).
  */
 static __always_inline __u32 tcp_after(struct sock *sk, __u8 dir)
 {
+	struct tcp_sock *tp = tcp_of(sk);
 	__u32 after;
 	__u8 state;
 
+	if (!tp)
+		return 0;
 	if (dir == CLEW_SEND)
-		return KREAD(tcp_sock, sk, write_seq);
-	after = KREAD(tcp_sock, sk, copied_seq);
-	state = KREAD(sock, sk, __sk_common.skc_state);
+		return FIELD(tcp_sock, tp, write_seq);
+	after = FIELD(tcp_sock, tp, copied_seq);
+	state = FIELD(sock, sk, __sk_common.skc_state);
 	if (state >= CLEW_TCP_TIME_WAIT && state != CLEW_TCP_LISTEN &&
-	    after == KREAD(tcp_sock, sk, rcv_nxt))
+	    after == FIELD(tcp_sock, tp, rcv_nxt))
 		after--;
 	return after;
 }
@@ -386,32 +409,40 @@ static __always_inline void note_other(struct clew_proc *p, struct clew_kconn *c
 		p->flags |= CLEW_PROC_OTHER;
 }
 
-static __always_inline int capture(struct clew_proc *p, struct work *w)
+/* The connection of work.io, or NULL when the call is of no interest: before its bytes are looked
+ * for. */
+static __always_inline struct clew_kconn *capture_conn(struct clew_proc *p, struct work *w)
 {
-	struct io *io = &w->io;
-	struct cut *cut = &w->cut;
-	struct sock *sk = io->sk;
-	struct clew_kconn *c = conn_get(sk, io->ino);
-	enum sign sign = SIGN_NONE;
-	bool flip, calls;
+	struct clew_kconn *c = conn_get(w->io.sk, w->io.ino);
 
 	if (!c) {
 		count_exact(CLEW_STAT_DROP_CONN_FULL);
-		return 0;
+		return NULL;
 	}
-	if (c->class == CLEW_CLASS_IGNORED) {
-		if (p->runtime == CLEW_RT_NODE && io->dir == CLEW_RECV)
-			node_read_other();
-		note_other(p, c);
-		return 0;
-	}
+	if (c->class != CLEW_CLASS_IGNORED)
+		return c;
+	if (p->runtime == CLEW_RT_NODE && w->io.dir == CLEW_RECV)
+		node_read_other();
+	note_other(p, c);
+	return NULL;
+}
+
+/* `sk` is work.io's, with the type that the verifier may know of it. */
+static __always_inline int capture(struct clew_proc *p, struct work *w, struct clew_kconn *c,
+				   struct sock *sk)
+{
+	struct io *io = &w->io;
+	struct cut *cut = &w->cut;
+	enum sign sign = SIGN_NONE;
+	bool flip, calls;
+
 	cut->seq = stream_pos(c, io, sk);
 	if (c->last_dir == 0xff && !c->from_start)
-		c->from_start = is_first_read(c, io, sk, cut->seq);
+		c->from_start = is_first_read(c, io, io->sk, cut->seq);
 	flip = c->last_dir != io->dir;
 	if ((flip || c->class == CLEW_CLASS_UNKNOWN) && !capture_flip(c, io, flip, &sign))
 		return 0;
-	conn_announce(c, sk, io->dir, cut->seq);
+	conn_announce(c, io->sk, io->dir, cut->seq);
 	cut->id = bpf_get_current_pid_tgid();
 	calls = io->dir == CLEW_SEND;
 	/* an answer that goes on: who began it has been told */

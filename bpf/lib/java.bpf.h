@@ -38,13 +38,12 @@ static __always_inline __u64 java_job(const struct clew_proc *p, __u64 obj)
  */
 static __always_inline void context_java(const struct clew_proc *p, struct context *c)
 {
-	struct task_struct *t = (void *)bpf_get_current_task();
 	__u64 jt, h, obj, cur, v = 0, ref;
 	__u32 gc;
 
 	if (!p->java_self)
 		return; /* an old JVM of unknown layout: threads are threads */
-	jt = user_u64(thread_pointer(t) + p->java_self);
+	jt = user_u64(thread_pointer() + p->java_self);
 	if (!jt)
 		return; /* no Java thread */
 	c->kind = CLEW_CTX_NONE;
@@ -227,7 +226,6 @@ __noinline __u64 java_waiter(__u64 cf, __u32 tgid)
 /* The answer of a call comes in: tell who waits for the job that reads it. */
 __noinline int java_wait(__u64 conn_id, __u64 ctx, __u64 ref)
 {
-	struct task_struct *t = (void *)bpf_get_current_task();
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32, gc;
 	struct clew_proc *p = bpf_map_lookup_elem(&procs, &tgid);
 	struct clew_java_wait *w = bpf_map_lookup_elem(&java_waits, &tgid);
@@ -237,7 +235,7 @@ __noinline int java_wait(__u64 conn_id, __u64 ctx, __u64 ref)
 	if (!p || !w)
 		return 0;
 	gc = user_u32(p->java_heap + p->java_gc_count);
-	jt = user_u64(thread_pointer(t) + p->java_self);
+	jt = user_u64(thread_pointer() + p->java_self);
 	if (ref & CLEW_JAVA_VIRTUAL) {
 		me = user_u64(user_u64(jt + p->java_vthread));
 		task = java_bound(p, w, me);

@@ -21,12 +21,12 @@ static __always_inline enum iter_kind iter_kind(struct iov_iter *it)
 
 	if (bpf_core_field_exists(old->type)) {
 		/* 5.10: ITER_IOVEC is 4, the lowest bit is the direction */
-		t = BPF_CORE_READ(old, type) & ~1U;
+		t = FIELD(iov_iter___510, old, type) & ~1U;
 		return t == (unsigned int)bpf_core_enum_value(enum iter_type, ITER_IOVEC)
 			       ? ITER_KIND_IOVEC
 			       : ITER_KIND_OTHER;
 	}
-	t = BPF_CORE_READ(it, iter_type);
+	t = FIELD(iov_iter, it, iter_type);
 	if (bpf_core_enum_value_exists(enum iter_type___ubuf, ITER_UBUF___ubuf) &&
 	    t == (unsigned int)bpf_core_enum_value(enum iter_type___ubuf, ITER_UBUF___ubuf))
 		return ITER_KIND_UBUF;
@@ -39,8 +39,8 @@ static __always_inline const struct iovec *iter_iov(struct iov_iter *it)
 	struct iov_iter___62 *old = (void *)it;
 
 	if (bpf_core_field_exists(it->__iov))
-		return BPF_CORE_READ(it, __iov);
-	return BPF_CORE_READ(old, iov);
+		return KPTR(iov_iter, it, __iov);
+	return KPTR(iov_iter___62, old, iov);
 }
 
 /* Fill base, len and the rest of the buffers from an iterator that stands behind ret bytes. */
@@ -48,15 +48,18 @@ static __always_inline void iter_walk_back(struct work *w, struct msghdr *msg)
 {
 	struct iov_iter *it = &msg->msg_iter;
 	enum iter_kind kind = iter_kind(it);
-	__u64 off = BPF_CORE_READ(it, iov_offset);
+	__u64 off = FIELD(iov_iter, it, iov_offset);
 	struct io *io = &w->io;
 	const struct iovec *at;
 	struct iovec v = {};
 	__s64 left;
 
 	if (kind == ITER_KIND_UBUF) {
-		if (bpf_core_field_exists(it->ubuf))
-			io->base = (__u64)BPF_CORE_READ(it, ubuf) + off - io->ret;
+		if (bpf_core_field_exists(it->ubuf)) {
+			io->base = (__u64)FIELD_PTR(iov_iter, it, ubuf);
+			UNTYPED(); /* one of a union: to the verifier it is another */
+			io->base += off - io->ret;
+		}
 		io->len = io->ret;
 		return;
 	}
@@ -92,26 +95,34 @@ static __always_inline void iter_walk_back(struct work *w, struct msghdr *msg)
 static __always_inline int socket_io(struct clew_proc *p, __u32 slot, struct socket *so,
 				     struct msghdr *msg, __u8 dir, long ret)
 {
-	struct file *file = BPF_CORE_READ(so, file);
+	struct sock *sk = FIELD_PTR(socket, so, sk);
 	struct work *w = work_of(slot);
+	struct clew_kconn *c;
+	struct inode *inode;
+	struct file *file;
 
-	if (!w)
+	if (!w || !sk)
 		return 0;
-	w->io.sk = BPF_CORE_READ(so, sk);
+	file = FIELD_PTR(socket, so, file);
+	w->io.sk = sk;
 	w->io.file = file;
-	if (!w->io.sk)
-		return 0;
-	if (file)
-		w->io.ino = BPF_CORE_READ(file, f_inode, i_ino);
+	if (file) {
+		inode = FIELD_PTR(file, file, f_inode);
+		w->io.ino = FIELD(inode, inode, i_ino);
+	}
 	w->io.dir = dir;
 	w->io.ret = ret > 0x7fffffff ? 0x7fffffff : ret;
+	UNTYPED();
+	c = capture_conn(p, w);
+	if (!c)
+		return 0;
 	if (ret == 0)
 		w->io.flags = CLEW_SEG_EOF;
 	else if (msg)
 		iter_walk_back(w, msg);
 	else
 		w->io.flags = CLEW_SEG_NOBYTES;
-	return capture(p, w);
+	return capture(p, w, c, sk);
 }
 
 #endif

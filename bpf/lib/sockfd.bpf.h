@@ -10,8 +10,7 @@
 
 static __always_inline struct file *file_of_fd(__u32 fd)
 {
-	void *t = (void *)bpf_get_current_task();
-	void *files = KPTR(task_struct, t, files);
+	void *files = TASK_READ(files);
 	void *fdt = KPTR(files_struct, files, fdt);
 	struct file **array, *f = NULL;
 
@@ -38,6 +37,19 @@ static __always_inline struct sock *sock_of_file(struct file *f, __u64 *ret_ino)
 		*ret_ino = KREAD(inode, inode, i_ino);
 	so = KPTR(file, f, private_data);
 	return so ? KPTR(socket, so, sk) : NULL;
+}
+
+/* The file of a sock, or NULL. */
+static __always_inline struct file *file_of_sock(struct sock *sk, __u64 *ret_ino)
+{
+	void *so = KPTR(sock, sk, sk_socket), *inode, *file;
+
+	file = so ? KPTR(socket, so, file) : NULL;
+	if (!file)
+		return NULL;
+	inode = KPTR(file, file, f_inode);
+	*ret_ino = KREAD(inode, inode, i_ino);
+	return file;
 }
 
 /* The connection behind a descriptor of the current process, or 0 when none is known. */

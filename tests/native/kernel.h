@@ -100,6 +100,8 @@ bool native_exists(const char *what)
 
 	if (!strcmp(what, "old->type") || !strcmp(what, "f->f_ep_links"))
 		return r == NATIVE_510;
+	if (!strcmp(what, "BPF_FUNC_get_current_task_btf"))
+		return r != NATIVE_510;
 	if (!strcmp(what, "it->__iov"))
 		return r >= NATIVE_64;
 	if (!strcmp(what, "it->ubuf") || !strcmp(what, "ITER_UBUF___ubuf"))
@@ -228,6 +230,12 @@ void bpf_ringbuf_submit(void *record, __u64 flags)
 __u64 bpf_get_current_task(void)
 {
 	return (__u64)&native.task;
+}
+
+struct task_struct *bpf_get_current_task_btf(void)
+{
+	MUST(native.release != NATIVE_510);
+	return &native.task;
 }
 
 __u64 bpf_get_current_pid_tgid(void)

@@ -83,6 +83,7 @@ static struct sockaddr_storage addrs[FAMILIES];
 static socklen_t addr_len[FAMILIES];
 static int listeners[FAMILIES];
 static pid_t server_pid;
+static int taken[2]; /* pipe: the server says that it has accepted one */
 
 static void pause_ms(long ms)
 {
@@ -91,10 +92,13 @@ static void pause_ms(long ms)
 	nanosleep(&t, NULL);
 }
 
+/* Of a crowd the others would wait for ever. */
 static bool complain(const struct side *s, const char *what)
 {
 	fprintf(stderr, "deeds: %s-%s: %s: %s\n", s->k->name, family_name[s->order.family], what,
 		strerror(errno));
+	if (s->barrier)
+		exit(1);
 	return false;
 }
 
@@ -231,6 +235,8 @@ static bool obey(const struct order *o)
 		sides[i].fd = accept(listeners[o->family], NULL, NULL);
 		if (sides[i].fd < 0)
 			return complain(&sides[i], "accept");
+		if (write(taken[1], "", 1) != 1)
+			return complain(&sides[i], "to say that it is accepted");
 	}
 	if (n > 1)
 		return run_many(sides, n, serve);
@@ -291,6 +297,7 @@ static bool try(const struct order *o, int orders)
 	const struct kind *k = &kinds[o->kind];
 	int n = k->flags & MANY ? CROWD : 1;
 	struct side sides[CROWD];
+	char byte;
 	bool ok;
 
 	if (write(orders, o, sizeof(*o)) != sizeof(*o))
@@ -300,6 +307,9 @@ static bool try(const struct order *o, int orders)
 		sides[i].fd = socket(addrs[o->family].ss_family, SOCK_STREAM, 0);
 		if (connect(sides[i].fd, (void *)&addrs[o->family], addr_len[o->family]))
 			return complain(&sides[i], "connect");
+		/* connections need not arrive in the order in which they are made */
+		if (read(taken[0], &byte, 1) != 1)
+			return complain(&sides[i], "to be accepted");
 	}
 	if (n > 1) {
 		ok = run_many(sides, n, call);
@@ -391,14 +401,16 @@ int main(int argc, char **argv)
 
 	(void)argc;
 	signal(SIGPIPE, SIG_IGN);
-	if (!mkdtemp(folder) || !listen_all(folder) || pipe(orders))
+	if (!mkdtemp(folder) || !listen_all(folder) || pipe(orders) || pipe(taken))
 		return 1;
 	server_pid = fork();
 	if (!server_pid) {
 		close(orders[1]);
+		close(taken[0]);
 		exit(server(orders[0]));
 	}
 	close(orders[0]);
+	close(taken[1]);
 	for (int f = 0; f < FAMILIES; f++)
 		close(listeners[f]);
 	wait_every_way();

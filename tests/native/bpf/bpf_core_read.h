@@ -6,7 +6,7 @@
 /* Which fields and enumerators the kernel of this test has; tests/native/kernel.h answers. */
 _Bool native_exists(const char *what);
 
-#define bpf_core_field_exists(field)	       native_exists(#field)
+#define bpf_core_field_exists(field...)	       native_exists(#field)
 #define bpf_core_enum_value_exists(type, name) native_exists(#name)
 #define bpf_core_enum_value(type, name)	       (name)
 #define bpf_core_type_id_kernel(type)	       0

@@ -87,8 +87,14 @@ static __always_inline void count_hit(__u32 tgid, enum clew_probe_set set)
 		h->n[set]++;
 }
 
-/* A word of the traced process; 0 when it cannot be read. */
-static __always_inline __u64 user_u64(__u64 addr)
+/*
+ * A word of the traced process; 0 when it cannot be read. Functions, one name per object as for
+ * rdonly_cast: what the verifier has proved once, it does not follow at each of the many calls.
+ */
+#define user_u64 CAT(user_u64_, CLEW_OBJECT)
+#define user_u32 CAT(user_u32_, CLEW_OBJECT)
+
+__noinline __u64 user_u64(__u64 addr)
 {
 	__u64 v = 0;
 
@@ -97,7 +103,7 @@ static __always_inline __u64 user_u64(__u64 addr)
 	return v;
 }
 
-static __always_inline __u32 user_u32(__u64 addr)
+__noinline __u32 user_u32(__u64 addr)
 {
 	__u32 v = 0;
 

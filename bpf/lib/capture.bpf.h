@@ -459,7 +459,7 @@ static __always_inline int capture(struct clew_proc *p, struct work *w, struct c
 	if (p->runtime == CLEW_RT_PYTHON && flip && c->role == CLEW_ROLE_CLIENT)
 		py_call(p, c->id, io->dir, cut->who.ctx, cut->who.ref, cut->who.turn);
 	if (cut->who.kind == CLEW_CTX_JAVA && flip)
-		java_turn(&cut->who, c, cut->id, io->dir);
+		java_turn(p, &cut->who, c, cut->id, io->dir);
 	if (cut->who.kind == CLEW_CTX_NODE)
 		node_context(&cut->who, c, cut->id, io->dir);
 #if CLEW_SEES_URING

@@ -85,180 +85,248 @@ unresolved:
  * stack: a FutureTask, whose `runner` is this very thread, or behind an AsyncSupply or AsyncRun the
  * CompletableFuture that it will complete. A virtual thread knows its task. Who waits for that has
  * left an entry in the object.
+ *
+ * Everything is a function of numbers, one name per object as for user_u64, and what goes round in
+ * a loop comes from such a function: the verifier follows no values through the walks.
  */
-enum { JAVA_CHUNK = 8, JAVA_CHUNKS = 16, JAVA_WAITERS = 4, JAVA_DEPS = 12 };
-enum { JAVA_OTHER, JAVA_FUTURE, JAVA_ASYNC, JAVA_COMPLETABLE };
+enum {
+	JAVA_CHUNK = 8,
+	JAVA_CHUNKS = 16,   /* of a job's stack that are searched */
+	JAVA_ENTRIES = 8,   /* in a future's list that are seen */
+	JAVA_LEVELS = 4,    /* futures that depend on one another which are followed */
+	JAVA_FRAMES = 160,  /* words of a waiter's stack that are searched */
+	JAVA_ELEMENTS = 16, /* of a list on it */
+	JAVA_LOOSE = 64	    /* so many waiters are looked at when a job had none */
+};
+#define JAVA_ARRAY_LENGTH 12 /* with compressed classes */
+#define JAVA_ARRAY_DATA	  16
 
-/* One name per object, as for rdonly_cast; verified once each, not at every call. */
-#define java_what   CAT(java_what_, CLEW_OBJECT)
-#define java_task   CAT(java_task_, CLEW_OBJECT)
-#define java_waiter CAT(java_waiter_, CLEW_OBJECT)
-#define java_wait   CAT(java_wait_, CLEW_OBJECT)
+#define java_is_object CAT(java_is_object_, CLEW_OBJECT)
+#define java_what      CAT(java_what_, CLEW_OBJECT)
+#define java_task      CAT(java_task_, CLEW_OBJECT)
+#define java_bound     CAT(java_bound_, CLEW_OBJECT)
+#define java_waiter    CAT(java_waiter_, CLEW_OBJECT)
+#define java_signaller CAT(java_signaller_, CLEW_OBJECT)
+#define java_dependent CAT(java_dependent_, CLEW_OBJECT)
+#define java_last      CAT(java_last_, CLEW_OBJECT)
+#define java_wait      CAT(java_wait_, CLEW_OBJECT)
+#define java_list      CAT(java_list_, CLEW_OBJECT)
+#define java_holds     CAT(java_holds_, CLEW_OBJECT)
+#define java_held      CAT(java_held_, CLEW_OBJECT)
 
-/* What the word `at` of a thread's stack points to; `me` is its java.lang.Thread. */
-__noinline int java_what(__u64 at, __u64 me, __u32 tgid)
+/* May this word of a stack be an object's address? Those begin at `oops`. */
+__noinline int java_is_object(__u64 at, __u64 oops, __u32 shift)
+{
+	return at && !(at & 7) && at - oops < 1ULL << (32 + (shift & 31));
+}
+
+enum { JAVA_ASYNC = 1, JAVA_FOUND };
+
+/* What the word `at` of a thread's stack points to, and what was `seen` before it; `me`: its
+ * java.lang.Thread. */
+__noinline int java_what(__u64 at, __u64 me, __u32 tgid, int seen)
 {
 	struct clew_proc *p = bpf_map_lookup_elem(&procs, &tgid);
 	struct clew_java_wait *w = bpf_map_lookup_elem(&java_waits, &tgid);
 	__u32 klass;
 
 	if (!p || !w)
-		return JAVA_OTHER;
+		return seen;
 	klass = user_u32(at + JAVA_KLASS);
 	if (!klass)
-		return JAVA_OTHER;
-	if (klass == w->future)
-		return java_oop(p, user_u32(at + w->runner)) == me ? JAVA_FUTURE : JAVA_OTHER;
+		return seen;
+	if (klass == w->future && java_oop(p, user_u32(at + w->runner)) == me)
+		return JAVA_FOUND;
 	if (klass == w->async[0] || klass == w->async[1])
 		return JAVA_ASYNC;
-	return klass == w->completable ? JAVA_COMPLETABLE : JAVA_OTHER;
+	return klass == w->completable && seen ? JAVA_FOUND : seen;
 }
 
-/* The object of the job whose frames begin below `base`, or 0. */
-__noinline __u64 java_task(__u64 base, __u64 me, __u32 tgid)
+/* The object of the job that this thread is at, or 0; `me` is its java.lang.Thread. */
+__noinline __u64 java_task(__u64 jt, __u64 me, __u32 tgid)
 {
 	struct clew_proc *p = bpf_map_lookup_elem(&procs, &tgid);
-	__u64 oops, size, chunk[JAVA_CHUNK];
-	bool async = false;
+	struct clew_java_wait *w = bpf_map_lookup_elem(&java_waits, &tgid);
+	__u64 base, chunk[JAVA_CHUNK];
+	int seen = 0;
 
-	if (!p)
+	if (!p || !w)
 		return 0;
-	oops = p->java_oops;
-	size = 1ULL << (32 + (p->java_shift & 31));
+	base = user_u64(jt + w->stack_base) - 8 * (__u64)w->first;
+#pragma clang loop unroll(disable)
 	for (int i = 0; i < JAVA_CHUNKS; i++) {
 		base -= sizeof(chunk);
 		if (bpf_probe_read_user(chunk, sizeof(chunk), (void *)base))
 			return 0;
 		for (int k = JAVA_CHUNK - 1; k >= 0; k--) {
 			__u64 at = chunk[k];
-			int what;
 
-			if (!at || at & 7 || at - oops >= size)
+			if (!java_is_object(at, p->java_oops, p->java_shift))
 				continue;
-			what = java_what(at, me, tgid);
-			if (what == JAVA_FUTURE || (what == JAVA_COMPLETABLE && async))
+			seen = java_what(at, me, tgid, seen);
+			if (seen == JAVA_FOUND)
 				return at;
-			if (what == JAVA_ASYNC)
-				async = true;
 		}
 	}
 	return 0;
 }
 
 /* The future that a virtual thread was started for (ExecutorService.submit), or 0. */
-static __always_inline __u64 java_bound(const struct clew_proc *p, const struct clew_java_wait *w,
-					__u64 me)
+__noinline __u64 java_bound(__u64 me, __u32 tgid)
 {
+	struct clew_proc *p = bpf_map_lookup_elem(&procs, &tgid);
+	struct clew_java_wait *w = bpf_map_lookup_elem(&java_waits, &tgid);
 	__u64 at;
 
-	if (!w->bound)
+	if (!p || !w || !w->bound)
 		return 0;
 	at = java_oop(p, user_u32(me + w->cont));
 	at = at ? java_oop(p, user_u32(at + w->cont_target)) : 0;
 	if (!at || user_u32(at + JAVA_KLASS) != w->runnable)
 		return 0;
 	at = java_oop(p, user_u32(at + w->cont_task));
-	return at && user_u32(at + JAVA_KLASS) == w->bound &&
-			       java_oop(p, user_u32(at + w->runner)) == me
-		       ? at
-		       : 0;
+	if (!at || user_u32(at + JAVA_KLASS) != w->bound ||
+	    java_oop(p, user_u32(at + w->runner)) != me)
+		return 0;
+	return at;
 }
 
 /* The one thread that waits for a FutureTask, or 0. */
-static __always_inline __u64 java_future_waiter(const struct clew_proc *p,
-						const struct clew_java_wait *w, __u64 future)
-{
-	__u64 node = java_oop(p, user_u32(future + w->waiters)), found = 0, thread;
-
-	for (int i = 0; i < JAVA_WAITERS && node; i++) {
-		thread = java_oop(p, user_u32(node + w->node_thread));
-		if (thread && found)
-			return 0;
-		if (thread) /* else it has given up */
-			found = thread;
-		node = java_oop(p, user_u32(node + w->node_next));
-	}
-	return node ? 0 : found;
-}
-
-/*
- * Likewise for a CompletableFuture: who waits for it, else for the one that depends on it
- * (thenApply, allOf), and so on. What has completed wakes nobody any more.
- */
-__noinline __u64 java_waiter(__u64 cf, __u32 tgid)
+__noinline __u64 java_waiter(__u64 future, __u32 tgid)
 {
 	struct clew_proc *p = bpf_map_lookup_elem(&procs, &tgid);
 	struct clew_java_wait *w = bpf_map_lookup_elem(&java_waits, &tgid);
-	__u64 at, to, found = 0, dep = 0;
-	bool several = false;
-	__u32 klass;
+	__u64 node, found = 0, thread;
 
 	if (!p || !w)
 		return 0;
-	at = user_u32(cf + w->result) ? 0 : java_oop(p, user_u32(cf + w->stack));
-	for (int i = 0; i < JAVA_DEPS; i++) {
-		if (!at) { /* all that hangs on this one is seen */
-			if (found || several || !dep)
-				return found;
-			at = user_u32(dep + w->result) ? 0 : java_oop(p, user_u32(dep + w->stack));
-			dep = 0;
-			continue;
-		}
-		klass = user_u32(at + JAVA_KLASS);
-		if (klass == w->signaller) {
-			to = java_oop(p, user_u32(at + w->sig_thread));
-			if (to && found)
-				return 0;
-			found = to ? to : found;
-		} else {
-			to = klass == w->co && w->co ? java_oop(p, user_u32(at + w->base)) : at;
-			to = to && w->dep ? java_oop(p, user_u32(to + w->dep)) : 0;
-			if (to && user_u32(to + JAVA_KLASS) != w->completable)
-				return 0;
-			several |= to && dep && dep != to;
-			dep = to ? to : dep;
-		}
-		at = java_oop(p, user_u32(at + w->next));
+	node = java_oop(p, user_u32(future + w->waiters));
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < JAVA_ENTRIES; i++) {
+		if (!node)
+			return found;
+		thread = java_oop(p, user_u32(node + w->node_thread));
+		if (thread && found)
+			return 0;
+		found |= thread; /* 0: it has given up */
+		node = java_oop(p, user_u32(node + w->node_next));
 	}
 	return 0;
 }
 
-/* The answer of a call comes in: tell who waits for the job that reads it. */
-__noinline int java_wait(__u64 conn_id, __u64 ctx, __u64 ref)
+/* The one thread that waits for a CompletableFuture; 0: nobody, 1: several. */
+__noinline __u64 java_signaller(__u64 cf, __u32 tgid)
 {
-	__u32 tgid = bpf_get_current_pid_tgid() >> 32, gc;
 	struct clew_proc *p = bpf_map_lookup_elem(&procs, &tgid);
 	struct clew_java_wait *w = bpf_map_lookup_elem(&java_waits, &tgid);
-	__u64 jt, me, task, who = 0, who_ref = 0;
+	__u64 at, found = 0, thread;
+
+	if (!p || !w || user_u32(cf + w->result))
+		return 0; /* what has completed wakes nobody any more */
+	at = java_oop(p, user_u32(cf + w->stack));
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < JAVA_ENTRIES; i++) {
+		if (!at)
+			return found;
+		if (user_u32(at + JAVA_KLASS) == w->signaller) {
+			thread = java_oop(p, user_u32(at + w->sig_thread));
+			if (thread && found)
+				return 1;
+			found |= thread;
+		}
+		at = java_oop(p, user_u32(at + w->next));
+	}
+	return 1;
+}
+
+/* The one future that depends on a CompletableFuture (thenApply, allOf); 0: none; 1: unclear. */
+__noinline __u64 java_dependent(__u64 cf, __u32 tgid)
+{
+	struct clew_proc *p = bpf_map_lookup_elem(&procs, &tgid);
+	struct clew_java_wait *w = bpf_map_lookup_elem(&java_waits, &tgid);
+	__u64 at, to, found = 0;
+	__u32 klass;
+
+	if (!p || !w || !w->dep || user_u32(cf + w->result))
+		return 0;
+	at = java_oop(p, user_u32(cf + w->stack));
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < JAVA_ENTRIES; i++) {
+		if (!at)
+			return found;
+		klass = user_u32(at + JAVA_KLASS);
+		to = klass == w->co && klass ? java_oop(p, user_u32(at + w->base)) : at;
+		to = klass != w->signaller ? java_oop(p, user_u32(to + w->dep)) : 0;
+		if (to && (user_u32(to + JAVA_KLASS) != w->completable || (found && found != to)))
+			return 1;
+		found |= to;
+		at = java_oop(p, user_u32(at + w->next));
+	}
+	return 1;
+}
+
+/*
+ * What is to be waited for to learn what becomes of a job: its task, or of CompletableFutures the
+ * first that somebody waits for, or on which none depends. 0: it is not clear.
+ */
+__noinline __u64 java_last(__u64 task, __u32 tgid)
+{
+	struct clew_java_wait *w = bpf_map_lookup_elem(&java_waits, &tgid);
+
+	if (!w || !task || user_u32(task + JAVA_KLASS) != w->completable)
+		return task;
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < JAVA_LEVELS; i++) {
+		__u64 next;
+
+		if (java_signaller(task, tgid))
+			return task;
+		next = java_dependent(task, tgid);
+		if (!next)
+			return task;
+		if (next == 1)
+			return 0;
+		task = next;
+	}
+	return 0;
+}
+
+/* An object's name until the next collection. */
+static __always_inline __u64 java_name(__u64 obj, __u32 gc)
+{
+	return obj ^ (__u64)gc << 47;
+}
+
+/*
+ * The answer of a call comes in to a job: tell who waits for `task`, which the job will give, or
+ * that nobody does yet. Returns that thread, if what it holds is worth a look.
+ */
+__noinline __u64 java_wait(__u64 conn_id, __u64 ctx, __u64 ref, __u64 task, __u32 gc)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct clew_proc *p = bpf_map_lookup_elem(&procs, &tgid);
+	struct clew_java_wait *w = bpf_map_lookup_elem(&java_waits, &tgid);
+	__u64 who, child = 0, child_ref = 0;
 	struct clew_edge *e;
 
 	if (!p || !w)
 		return 0;
-	gc = user_u32(p->java_heap + p->java_gc_count);
-	jt = user_u64(thread_pointer() + p->java_self);
-	if (ref & CLEW_JAVA_VIRTUAL) {
-		me = user_u64(user_u64(jt + p->java_vthread));
-		task = java_bound(p, w, me);
-	} else {
-		me = user_u64(user_u64(jt + p->java_obj));
-		task = java_task(user_u64(jt + w->stack_base) - 8 * (__u64)w->first, me, tgid);
+	who = user_u32(task + JAVA_KLASS) == w->completable ? java_signaller(task, tgid)
+							    : java_waiter(task, tgid);
+	if (who == 1)
+		return 0;
+	if (who) {
+		child = user_u64(who + p->java_tid);
+		child_ref = user_u32(who + JAVA_KLASS) == w->virtual_thread ? CLEW_JAVA_VIRTUAL
+									    : java_job(p, who);
 	}
-	if (!task)
-		return 0;
-	if (user_u32(task + JAVA_KLASS) == w->completable)
-		task = java_waiter(task, tgid);
-	else
-		task = java_future_waiter(p, w, task);
-	if (!task || task == me)
-		return 0;
-	who = user_u64(task + p->java_tid);
-	who_ref = user_u32(task + JAVA_KLASS) == w->virtual_thread ? CLEW_JAVA_VIRTUAL
-								   : java_job(p, task);
-	if (!who || (user_u32(p->java_heap + p->java_gc_active) & 0xff) ||
+	if ((who && !child) || (user_u32(p->java_heap + p->java_gc_active) & 0xff) ||
 	    user_u32(p->java_heap + p->java_gc_count) != gc) {
 		count(CLEW_STAT_EDGE_UNRESOLVED);
 		return 0;
 	}
+	if (child == ctx && child)
+		return 0;
 	e = RESERVE(struct clew_edge);
 	if (!e)
 		return 0;
@@ -268,19 +336,134 @@ __noinline int java_wait(__u64 conn_id, __u64 ctx, __u64 ref)
 	e->conn_id = conn_id;
 	e->ctx = ctx;
 	e->ref = ref;
-	e->child = who;
-	e->chain[0] = who_ref;
-	e->chain_len = 1;
+	e->child = child;
+	e->chain[0] = child_ref;
+	e->chain[1] = java_name(task, gc);
+	e->chain_len = 2;
+	SUBMIT(e);
+	if (!who)
+		w->loose = JAVA_LOOSE;
+	if (!who || !w->loose || child_ref & CLEW_JAVA_VIRTUAL)
+		return 0;
+	w->loose--;
+	return who;
+}
+
+/* The elements of a list, or 0. */
+__noinline __u64 java_list(__u64 at, __u32 tgid)
+{
+	struct clew_proc *p = bpf_map_lookup_elem(&procs, &tgid);
+	struct clew_java_wait *w = bpf_map_lookup_elem(&java_waits, &tgid);
+	__u32 klass;
+
+	if (!p || !w)
+		return 0;
+	klass = user_u32(at + JAVA_KLASS);
+	if (!klass || (klass != w->list[0] && klass != w->list[1]))
+		return 0;
+	return java_oop(p,
+			user_u32(at + (klass == w->list[0] ? w->list_data[0] : w->list_data[1])));
+}
+
+/*
+ * Is this another future that the thread `who` made lately? Its own room for new objects is where
+ * it lies then.
+ */
+__noinline int java_holds(__u64 at, __u64 task, __u64 jt, __u64 who, __u32 gc)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32, klass;
+	struct clew_proc *p = bpf_map_lookup_elem(&procs, &tgid);
+	struct clew_java_wait *w = bpf_map_lookup_elem(&java_waits, &tgid);
+	struct clew_edge_short *e;
+
+	if (!p || !w || at == task || at < user_u64(jt + w->tlab_start) ||
+	    at >= user_u64(jt + w->tlab_top))
+		return 0;
+	klass = user_u32(at + JAVA_KLASS);
+	if (!klass || (klass != w->future && klass != w->bound && klass != w->completable))
+		return 0;
+	if (user_u32(p->java_heap + p->java_gc_count) != gc)
+		return 0;
+	e = RESERVE(struct clew_edge_short);
+	if (!e)
+		return 0;
+	header(&e->h, CLEW_EV_EDGE, sizeof(*e), 0);
+	e->kind = CLEW_EDGE_JAVA_HELD;
+	e->conn_id = 0;
+	e->ctx = user_u64(who + p->java_tid);
+	e->ref = java_job(p, who);
+	e->child = java_name(at, gc);
+	e->chain_len = 0;
+	e->flags = 0;
+	e->pad[0] = e->pad[1] = e->pad[2] = 0;
 	SUBMIT(e);
 	return 0;
+}
+
+/*
+ * A thread waits for one of several jobs that it started (submit, then get each). The others are
+ * in its hands, as variables of its frames or in a list there.
+ */
+__noinline int java_held(__u64 who, __u64 task, __u32 gc)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32, n;
+	struct clew_proc *p = bpf_map_lookup_elem(&procs, &tgid);
+	struct clew_java_wait *w = bpf_map_lookup_elem(&java_waits, &tgid);
+	__u64 jt, sp, at, array = 0;
+
+	if (!p || !w || !w->tlab_top)
+		return 0;
+	jt = user_u64(who + p->java_eetop);
+	sp = jt ? user_u64(jt + w->anchor_sp) : 0;
+	if (!sp)
+		return 0;
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < JAVA_FRAMES; i++) {
+		at = user_u64(sp + 8 * (__u64)i);
+		if (!java_is_object(at, p->java_oops, p->java_shift))
+			continue;
+		java_holds(at, task, jt, who, gc);
+		array = java_list(at, tgid);
+		if (array)
+			break;
+	}
+	n = array ? user_u32(array + JAVA_ARRAY_LENGTH) : 0;
+#pragma clang loop unroll(disable)
+	for (int k = 0; k < JAVA_ELEMENTS; k++) {
+		if ((__u32)k >= n)
+			return 0;
+		at = java_oop(p, user_u32(array + JAVA_ARRAY_DATA + 4 * k));
+		if (at)
+			java_holds(at, task, jt, who, gc);
+	}
+	return 0;
+}
+
+/* The answer of a call begins, which a job or virtual thread made. */
+static __always_inline void java_answer(const struct clew_proc *p, const struct context *who,
+					__u64 conn_id, __u32 tgid)
+{
+	__u32 gc = user_u32(p->java_heap + p->java_gc_count);
+	__u64 jt = user_u64(thread_pointer() + p->java_self), task;
+
+	if (who->ref & CLEW_JAVA_VIRTUAL)
+		task = java_bound(user_u64(user_u64(jt + p->java_vthread)), tgid);
+	else
+		task = java_task(jt, user_u64(user_u64(jt + p->java_obj)), tgid);
+	task = java_last(task, tgid);
+	if (!task)
+		return;
+	jt = java_wait(conn_id, who->ctx, who->ref, task, gc);
+	if (jt)
+		java_held(jt, task, gc);
 }
 
 /*
  * A message begins. Of a job that calls out it is asked who waits for it, but not while it is at a
  * request that it read itself.
  */
-static __always_inline void java_turn(const struct context *who, const struct clew_kconn *c,
-				      __u64 id, __u8 dir)
+static __always_inline void java_turn(const struct clew_proc *p, const struct context *who,
+				      const struct clew_kconn *c, __u64 id, __u8 dir)
 {
 	struct clew_thread *th;
 
@@ -293,7 +476,7 @@ static __always_inline void java_turn(const struct context *who, const struct cl
 		if (th)
 			th->java_serves = dir == CLEW_RECV ? who->ref : 0;
 	} else if (!th || th->java_serves != who->ref) {
-		java_wait(c->id, who->ctx, who->ref);
+		java_answer(p, who, c->id, id >> 32);
 	}
 }
 

@@ -124,14 +124,16 @@ struct clew_java_wait {
 	__u16 base;		      /* .CoCompletion */
 	__u16 sig_thread;	      /* .Signaller */
 	__u16 cont, cont_target, cont_task; /* VirtualThread -> Continuation -> Runnable -> task */
-	__u16 pad;
+	__u16 anchor_sp;		    /* JavaThread: top of its Java frames while it waits */
+	__u16 tlab_start, tlab_top;	    /* JavaThread: its room for new objects; 0: not known */
+	__u16 list_data[2];  /* ArrayList, ImmutableCollections.ListN: the elements */
+	__u16 loose;	     /* kept by the kernel side: look what waiters hold */
 	__u32 future, bound; /* FutureTask, ThreadPerTaskExecutor.ThreadBoundFuture */
 	__u32 async[2];	     /* CompletableFuture.AsyncSupply, .AsyncRun */
 	__u32 completable, signaller, co;
 	__u32 virtual_thread, runnable; /* its own, around its task */
+	__u32 list[2];
 };
-
-#define CLEW_JAVA_WAITS 4 /* futures that wait for one another which are followed */
 
 #define CLEW_GO_WORDS 7 /* words of a closure that are kept */
 #define CLEW_GO_DEEP  8 /* of each of its first two objects */

@@ -204,8 +204,12 @@ enum clew_edge_kind {
 	CLEW_EDGE_NODE_IDS = CLEW_EDGE_OF(CLEW_CTX_NODE, 5),
 	/* Java: the answer of a call on conn_id begins; ctx, ref = who reads it, as in a segment:
 	 * a pool's job or a virtual thread; child, chain[0] = likewise the one thread that waits
-	 * for what this job or thread will give */
+	 * for what this job or thread will give, child 0: nobody does yet; chain[1] = name of that,
+	 * an address and the number of the collection */
 	CLEW_EDGE_JAVA_WAIT = CLEW_EDGE_OF(CLEW_CTX_JAVA, 1),
+	/* ctx, ref waits for a job, and has in its hands what another one will give, child, as in
+	 * chain[1] above, which it made itself */
+	CLEW_EDGE_JAVA_HELD = CLEW_EDGE_OF(CLEW_CTX_JAVA, 2),
 };
 
 enum clew_edge_flags {

@@ -23,6 +23,7 @@
 #define LOCALS_MAX  4096
 #define GO_MAX	    16384
 #define PY_MAX	    32768
+#define JAVA_MAX    8192
 #define JS_IDS_MAX  16384
 #define JS_FNS_MAX  16384
 #define HEADERS_MAX 16384
@@ -636,7 +637,7 @@ struct table {
 	size_t bytes; /* of a value */
 };
 
-enum { TABLES = 15 };
+enum { TABLES = 16 };
 
 /* In the order in which they can be torn down: who refers to others comes first. */
 static void tables(struct clew_correlate *co, struct table t[TABLES])
@@ -661,6 +662,7 @@ static void tables(struct clew_correlate *co, struct table t[TABLES])
 	t[12] = (struct table){&co->py_items, PY_MAX, co_py_item__drop, co_py_item_bytes};
 	t[11] = (struct table){&co->headers, HEADERS_MAX, NULL, 0};
 	t[13] = (struct table){&co->js_ids, JS_IDS_MAX, co_js_id__drop, co_js_id_bytes};
+	t[15] = (struct table){&co->java_tasks, JAVA_MAX, co_java_task__drop, co_java_task_bytes};
 	t[14] = (struct table){&co->js_fns, JS_FNS_MAX, co_js_fn__drop, co_js_fn_bytes};
 }
 

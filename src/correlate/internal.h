@@ -197,6 +197,7 @@ struct co_thread {
 	struct co_py_ctx *job_by;
 	/* Java: which job of a pool's thread, as in a segment; first seen; who waits for it */
 	uint64_t ref, since, waits_ctx, waits_ref;
+	uint8_t named;	     /* a task in co->java_tasks refers to it */
 	struct co_list held; /* its calls that wait to be tied to a request */
 	/* Node: the latest read, the run of microtasks that followed, and whose functions ran then
 	 */
@@ -268,7 +269,7 @@ struct clew_correlate {
 	} reading;
 
 	struct co_map procs, threads, conns, tuples, unix_ends, locals, clients, servers, headers;
-	struct co_map go_cur, go_ctx, py_ctx, py_items, js_ids, js_fns;
+	struct co_map go_cur, go_ctx, py_ctx, py_items, java_tasks, js_ids, js_fns;
 };
 
 /* ---- lists ---- */
@@ -492,11 +493,12 @@ void co_js_fn__drop(void *co, void *val);
 void co_js_spans__free(struct clew_correlate *co, struct co_js_spans *spans); /* NULL is fine */
 void co_py__put(struct clew_correlate *co, struct co_py_ctx *py);	      /* NULL is fine */
 void co_py_item__drop(void *co, void *val);
+void co_java_task__drop(void *co, void *val);
 
 /* Evidence, as it is exported in `clew.evidence` and compared by address. */
 /* What a value of these tables takes. */
 extern const size_t co_go_cur_bytes, co_go_ctx_bytes, co_py_ctx_bytes, co_py_item_bytes,
-	co_js_id_bytes, co_js_fn_bytes;
+	co_java_task_bytes, co_js_id_bytes, co_js_fn_bytes;
 
 extern const char co_ev_traceparent[], co_ev_forwarded[], co_ev_worn[], co_ev_socket_pair[],
 	co_ev_pair_order[], co_ev_thread[], co_ev_context[], co_ev_goroutine[], co_ev_task[],

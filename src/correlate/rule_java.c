@@ -11,7 +11,8 @@
  * A job or virtual thread that reads no request works for others. Two things tell for whom, and
  * neither is identity, for a job may serve several requests that were waiting (a flusher):
  *   join       when the answer of the call comes in, exactly one thread waits for the job, and
- *              that one is at X, which it answers itself or leaves to the job;
+ *              that one is at X, which it answers itself or leaves to the job; or it waits for
+ *              another job, and holds what it will get of this one, which it made itself;
  *   responder  the job, which was not there before X was read, answers X and nothing else.
  * A job that both tie to two requests, or that answers two, proves nothing at all.
  */
@@ -20,6 +21,16 @@
 #include <stdlib.h>
 
 #define ONE_SHOT (CLEW_JAVA_VIRTUAL | CLEW_JAVA_JOB) /* begins and ends */
+
+/* Value of co->java_tasks, by its name: what a job gives to who waits for it. */
+struct co_java_task {
+	struct co_thread *job;	       /* reference: who works on it, or NULL */
+	struct co_node *x;	       /* reference: who waits for it is at this, or NULL */
+	uint64_t waits_ctx, waits_ref; /* that one */
+	bool several;		       /* and others do */
+};
+
+const size_t co_java_task_bytes = sizeof(struct co_java_task);
 
 static bool is_virtual(const struct clew_feed *feed)
 {
@@ -39,7 +50,9 @@ static void job_ends(struct clew_correlate *co, struct co_thread *t)
 
 void co_java__dropped(struct clew_correlate *co, struct co_thread *t)
 {
-	t->refs++; /* as its calls have the others */
+	if (t->named)
+		return; /* who waits for what it gives may still be found */
+	t->refs++;	/* as its calls have the others */
 	job_ends(co, t);
 	t->refs--;
 }
@@ -143,29 +156,119 @@ static bool works_for(struct clew_correlate *co, struct co_thread *job, struct c
 	return true;
 }
 
-/* The answer of a call is about to be read by the job that made it, for which somebody waits. */
+void co_java_task__drop(void *arg, void *val)
+{
+	struct clew_correlate *co = arg;
+	struct co_java_task *task = val;
+
+	if (task->job)
+		co_thread__put(co, task->job);
+	co_node__put(co, task->x);
+	free(task);
+}
+
+static struct co_java_task *task_of(struct clew_correlate *co, uint32_t pid, uint64_t name)
+{
+	struct co_proc *proc = co_proc(co, pid);
+	uint64_t key = (uint64_t)(proc ? proc->gen : 0) << 32 | pid;
+	struct co_java_task *task = co_map__get(&co->java_tasks, key, name);
+
+	if (task)
+		return task;
+	task = calloc(1, sizeof(*task));
+	if (task && co_map__put(&co->java_tasks, key, name, task)) {
+		free(task);
+		return NULL;
+	}
+	return task;
+}
+
+/*
+ * What is known of the task by now ties its job to a request, and the call whose answer comes in;
+ * NULL: those of the job whose answers came before.
+ */
+static void task_ties(struct clew_correlate *co, struct co_java_task *task, struct co_node *only)
+{
+	struct co_thread *job = task->job;
+	struct co_list *l, *next;
+
+	if (!job || !task->x)
+		return;
+	if (task->several)
+		job->multi = 1;
+	if (!works_for(co, job, task->x))
+		return;
+	job->waits_ctx = task->waits_ctx;
+	job->waits_ref = task->waits_ref;
+	if (task->x->answered)
+		return;
+	for (l = job->held.next; l != &job->held; l = next) {
+		struct co_node *c = co_entry(l, struct co_node, wait_link);
+
+		next = l->next;
+		if ((!only || only == c) && task->x->req_ts <= c->req_ts)
+			co_link__until_answered(co, c, task->x, CLEW_LINK_INFERRED, co_ev_join);
+	}
+}
+
+/* This thread waits for the task, now or next. */
+static bool task_waiter(struct clew_correlate *co, struct co_java_task *task, uint32_t pid,
+			const struct clew_feed *who)
+{
+	struct co_thread *waiter = thread_of(co, pid, who, false);
+	struct co_node *x = open_request(waiter);
+
+	if (!x || x->answered || waiter == task->job)
+		return false;
+	task->several |= task->x && task->x != x;
+	if (!task->x)
+		task->x = co_node__get(x);
+	task->waits_ctx = who->ctx;
+	task->waits_ref = who->ref;
+	return true;
+}
+
+/* Who waits for a job holds what another one will give. */
+static void java_holds(struct clew_correlate *co, const struct clew_edge *edge)
+{
+	const struct clew_feed who = {.ctx = edge->ctx, .ref = edge->ref};
+	struct co_java_task *task = task_of(co, edge->h.pid, edge->child);
+
+	if (task && task_waiter(co, task, edge->h.pid, &who))
+		task_ties(co, task, NULL);
+}
+
+/*
+ * The answer of a call is about to be read by the job that made it, for which somebody waits, or
+ * nobody does yet.
+ */
 static void java_edge(struct clew_correlate *co, const struct clew_edge *edge)
 {
 	struct co_conn *conn = co_conn__find(co, edge->conn_id);
-	struct co_node *c = conn ? conn->job_call : NULL, *x;
+	struct co_node *c = conn ? conn->job_call : NULL;
 	struct clew_feed who = {.ctx = edge->child};
-	struct co_thread *job, *waiter;
+	struct co_java_task *task;
 
+	if (edge->kind == CLEW_EDGE_JAVA_HELD)
+		java_holds(co, edge);
 	if (edge->kind != CLEW_EDGE_JAVA_WAIT || !c || conn->pid != edge->h.pid)
 		return;
 	conn->job_call = NULL;
-	job = c->by;
-	if (c->wait == CO_WAIT_CONTEXT && c->rule == &co_rule_java && c->ex && !c->answered &&
-	    edge->chain_len == 1 && c->ex->req.ctx == edge->ctx && c->ex->req.ref == edge->ref) {
-		who.ref = edge->chain[0];
-		waiter = thread_of(co, c->pid, &who, false);
-		x = open_request(waiter);
-		if (x && waiter != job && !x->answered && x->req_ts <= c->req_ts &&
-		    works_for(co, job, x)) {
-			job->waits_ctx = who.ctx;
-			job->waits_ref = who.ref;
-			co_link__until_answered(co, c, x, CLEW_LINK_INFERRED, co_ev_join);
+	task = edge->chain_len == 2 ? task_of(co, c->pid, edge->chain[1]) : NULL;
+	if (task && c->wait == CO_WAIT_CONTEXT && c->rule == &co_rule_java && c->ex &&
+	    !c->answered && c->ex->req.ctx == edge->ctx && c->ex->req.ref == edge->ref) {
+		if (task->job && task->job != c->by) {
+			co_thread__put(co, task->job);
+			task->job = NULL;
 		}
+		if (!task->job) {
+			task->job = c->by;
+			task->job->refs++;
+			task->job->named = 1;
+		}
+		who.ref = edge->chain[0];
+		if (!who.ctx || task_waiter(co, task, c->pid, &who))
+			task_ties(co, task, c);
 	}
 	co_node__put(co, c);
 }

@@ -191,6 +191,24 @@ static uint16_t find_first(struct jvm *j, const struct clew_proc *e)
 	return (uint16_t)(first ? first - 1 : 0);
 }
 
+/* What a thread that waits has in its hands. */
+static void read_hands(struct jvm *j, struct clew_java_wait *w)
+{
+	static const uint8_t needs[] = {V_ANCHOR, V_ANCHOR_SP, V_TLAB, V_TLAB_START, V_TLAB_TOP};
+
+	if (!has_all(j, needs, sizeof(needs)))
+		return;
+	w->anchor_sp = (uint16_t)(j->v[V_ANCHOR] + j->v[V_ANCHOR_SP]);
+	w->tlab_start = (uint16_t)(j->v[V_TLAB] + j->v[V_TLAB_START]);
+	w->tlab_top = (uint16_t)(j->v[V_TLAB] + j->v[V_TLAB_TOP]);
+	for (int i = 0; i < 2; i++) {
+		if (!j->field[J_LIST + i])
+			continue;
+		w->list_data[i] = (uint16_t)j->field[J_LIST + i];
+		w->list[i] = jvm__narrow(j, j->klass[J_LIST + i]);
+	}
+}
+
 /* Who waits for a job: a set of fields, or none of them. */
 static void read_waits(struct jvm *j, struct clew_java_live *ret)
 {
@@ -229,6 +247,7 @@ static void read_waits(struct jvm *j, struct clew_java_live *ret)
 		w->async[0] = f[J_SUPPLY] ? jvm__narrow(j, j->klass[J_SUPPLY]) : 0;
 		w->async[1] = f[J_RUN] ? jvm__narrow(j, j->klass[J_RUN]) : 0;
 	}
+	read_hands(j, w);
 	if (ret->jobs)
 		w->first = find_first(j, &ret->entry);
 	/* what is used for the first time later is loaded then */

@@ -30,6 +30,11 @@ static const struct want {
 	{V_OSTHREAD, "Thread", "_osthread"},
 	{V_STACK_BASE, "JavaThread", "_stack_base"},
 	{V_STACK_BASE, "Thread", "_stack_base"},
+	{V_ANCHOR, "JavaThread", "_anchor"},
+	{V_ANCHOR_SP, "JavaFrameAnchor", "_last_Java_sp"},
+	{V_TLAB, "Thread", "_tlab"},
+	{V_TLAB_START, "ThreadLocalAllocBuffer", "_start"},
+	{V_TLAB_TOP, "ThreadLocalAllocBuffer", "_top"},
 	{V_THREAD_ID, "OSThread", "_thread_id"},
 	{V_PTHREAD, "OSThread", "_pthread_id"},
 	{V_LIST, "ThreadsSMRSupport", "_java_thread_list"},
@@ -103,6 +108,8 @@ static const struct {
 	[J_SIGNALLER] = {"java/util/concurrent/CompletableFuture$Signaller", "thread"},
 	[J_SUPPLY] = {"java/util/concurrent/CompletableFuture$AsyncSupply", "dep"},
 	[J_RUN] = {"java/util/concurrent/CompletableFuture$AsyncRun", "dep"},
+	[J_LIST] = {"java/util/ArrayList", "elementData"},
+	[J_LIST_FIXED] = {"java/util/ImmutableCollections$ListN", "elements"},
 };
 
 /* ---- memory ------------------------------------------------------------------------------ */

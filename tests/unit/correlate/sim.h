@@ -383,21 +383,40 @@ INLINE void sim_born(struct sim *sim, const struct who *w, uint64_t conn_id, uin
 	clew_correlate__event(sim->co, &e.h);
 }
 
-/* The answer of the call on `conn_id` comes in to `w`; `waiter` waits for its job. */
+/* The name of what a job gives. */
+INLINE uint64_t sim_java_task(const struct who *job)
+{
+	return 0x700000000000 + (job->ctx << 32) + ((uint32_t)job->ref << 3);
+}
+
+INLINE void sim_java_edge(struct sim *sim, const struct who *w, struct clew_edge *e)
+{
+	e->ctx = w->ctx;
+	e->ref = w->ref;
+	sim->now += 1000;
+	e->h = sim_head(sim, CLEW_EV_EDGE, sizeof(*e), w);
+	clew_correlate__event(sim->co, &e->h);
+}
+
+/* The answer of the call on `conn_id` comes in to `w`; `waiter` waits for its job, or nobody. */
 INLINE void sim_java_wait(struct sim *sim, const struct who *w, uint64_t conn_id,
 			  const struct who *waiter)
 {
 	struct clew_edge e = {.kind = CLEW_EDGE_JAVA_WAIT,
 			      .conn_id = conn_id,
-			      .ctx = w->ctx,
-			      .ref = w->ref,
-			      .child = waiter->ctx,
-			      .chain = {waiter->ref},
-			      .chain_len = 1};
+			      .child = waiter ? waiter->ctx : 0,
+			      .chain = {waiter ? waiter->ref : 0, sim_java_task(w)},
+			      .chain_len = 2};
 
-	sim->now += 1000;
-	e.h = sim_head(sim, CLEW_EV_EDGE, sizeof(e), w);
-	clew_correlate__event(sim->co, &e.h);
+	sim_java_edge(sim, w, &e);
+}
+
+/* `waiter` waits for a job, and holds what another one will give. */
+INLINE void sim_java_held(struct sim *sim, const struct who *waiter, uint64_t task)
+{
+	struct clew_edge e = {.kind = CLEW_EDGE_JAVA_HELD, .child = task};
+
+	sim_java_edge(sim, waiter, &e);
 }
 
 INLINE void sim_lost(struct sim *sim, uint64_t count)

@@ -125,18 +125,40 @@ static struct who java_responder(struct world *w, const struct handler *h)
 								     : java(w, h);
 }
 
-static void java_waits(struct world *w, const struct handler *h, uint64_t conn)
+static void java_wait(struct world *w, const struct handler *h, uint64_t conn, bool waits)
 {
+	struct op *op = add(w, OP_EDGE, java_caller(w, h));
 	struct who waiter = java(w, h);
-	struct op *op;
 
-	if (h->mode != BLOCKING || !rnd(w, 4))
-		return;
-	op = add(w, OP_EDGE, java_caller(w, h));
 	op->edge = CLEW_EDGE_JAVA_WAIT;
 	op->conn_id = conn;
-	op->child = waiter.ctx;
-	op->ref = waiter.ref;
+	op->child = waits ? waiter.ctx : 0;
+	op->ref = waits ? waiter.ref : 0;
+}
+
+/* It waits for another job by now, but holds what this one will give. */
+static void java_holds(struct world *w, const struct handler *h)
+{
+	struct op *op = add(w, OP_EDGE, java(w, h));
+	struct who job = java_caller(w, h);
+
+	op->edge = CLEW_EDGE_JAVA_HELD;
+	op->child = sim_java_task(&job);
+}
+
+static void java_waits(struct world *w, const struct handler *h, uint64_t conn)
+{
+	if (h->mode != BLOCKING || !rnd(w, 4))
+		return;
+	if (rnd(w, 3)) {
+		java_wait(w, h, conn, true);
+	} else if (rnd(w, 2)) {
+		java_holds(w, h);
+		java_wait(w, h, conn, false);
+	} else {
+		java_wait(w, h, conn, false);
+		java_holds(w, h);
+	}
 }
 
 /* The server's process reads the request that lies on the connection. */
@@ -523,6 +545,8 @@ static void play(struct world *w, struct op *op, bool again)
 		else if (op->edge == CLEW_EDGE_JAVA_WAIT)
 			sim_java_wait(sim, &op->w, op->conn_id,
 				      &(struct who){.ctx = op->child, .ref = op->ref});
+		else if (op->edge == CLEW_EDGE_JAVA_HELD)
+			sim_java_held(sim, &op->w, op->child);
 		else
 			sim_edge(sim, op->edge, &op->w, op->child, op->ref);
 		break;

@@ -450,6 +450,79 @@ static void another_job_of_the_thread(void **state)
 	assert_root(c);
 }
 
+static void nobody_waits(struct app *a, struct sim_ex *c, struct who j)
+{
+	sim_java_wait(&a->sim, &j, c->ex.conn->id, NULL);
+}
+
+static void holds(struct app *a, struct who waiter, struct who j)
+{
+	sim_java_held(&a->sim, &waiter, sim_java_task(&j));
+}
+
+/* submit() four times, then get() each: while the first is waited for, the others are held. */
+static void fan_out(void **state)
+{
+	struct app *a = *state;
+	struct who p = job(1, 7);
+	struct sim_ex *x = rx(a, 0, p), *c[4], *next;
+
+	for (int i = 0; i < 4; i++)
+		c[i] = tx(a, i, job(10 + (uint64_t)i, 0));
+	nobody_waits(a, c[1], job(11, 0));
+	end(a, c[1], job(11, 0));
+	next = tx(a, 1, job(11, 1)); /* its thread goes on */
+	waited_for(a, c[0], job(10, 0), p);
+	for (uint64_t i = 1; i < 4; i++)
+		holds(a, p, job(10 + i, 0));
+	end(a, c[0], job(10, 0));
+	nobody_waits(a, c[2], job(12, 0)); /* before the waiter is awake */
+	end(a, c[2], job(12, 0));
+	waited_for(a, c[3], job(13, 0), p);
+	end(a, c[3], job(13, 0));
+	end(a, next, job(11, 1));
+	end(a, x, p);
+	sim_settle(&a->sim);
+	for (int i = 0; i < 4; i++)
+		assert_parent(c[i], x, CLEW_LINK_INFERRED, "join");
+	assert_root(next);
+}
+
+/* Two hold it; it was called before who holds it read its request; who holds it does not answer;
+ * it serves a third, too. */
+static void held_in_vain(void **state)
+{
+	struct app *a = *state;
+	struct who p[4] = {job(1, 7), job(2, 7), job(3, 7), job(4, 7)};
+	struct sim_ex *early = tx(a, 0, job(10, 0)), *x[4], *c[4];
+
+	for (int i = 0; i < 4; i++)
+		x[i] = rx(a, i, p[i]);
+	nobody_waits(a, early, job(10, 0));
+	end(a, early, job(10, 0));
+	holds(a, p[3], job(10, 0));
+	for (int i = 0; i < 3; i++) {
+		struct who j = job(11 + (uint64_t)i, 0);
+
+		c[i] = tx(a, 1 + i, j);
+		nobody_waits(a, c[i], j);
+		end(a, c[i], j);
+		holds(a, p[i], j);
+	}
+	holds(a, p[1], job(11, 0));
+	c[3] = tx(a, 0, job(13, 0));
+	waited_for(a, c[3], job(13, 0), p[3]);
+	end(a, c[3], job(13, 0));
+	end(a, x[0], p[0]);
+	end(a, x[1], p[0]);
+	end(a, x[2], p[2]);
+	end(a, x[3], p[3]);
+	sim_settle(&a->sim);
+	assert_root(early);
+	for (int i = 0; i < 4; i++)
+		assert_root(c[i]);
+}
+
 /* What nobody will claim leaves when its job is over, not when the window ends. */
 static void job_is_over(void **state)
 {
@@ -489,6 +562,8 @@ int main(void)
 		J(witnesses_disagree),
 		J(job_answers_and_loss),
 		J(another_job_of_the_thread),
+		J(fan_out),
+		J(held_in_vain),
 		J(job_is_over),
 	};
 

@@ -37,6 +37,7 @@ public class App {
 	static final ForkJoinPool forkJoin = new ForkJoinPool(4);
 	static final LinkedBlockingQueue<Item> queue = new LinkedBlockingQueue<>();
 	static final List<Item> waiting = new ArrayList<>();
+	static final List<Future<Integer>> board = new ArrayList<>();
 	static boolean flushing;
 
 	static class Item {
@@ -165,6 +166,47 @@ public class App {
 		return worst(all);
 	}
 
+	/** The same without a list: the futures are variables of this method. */
+	static int fanVariables(Req r) throws Exception {
+		Future<Integer> a = pool.submit(() -> r.call(0));
+		Future<Integer> b = pool.submit(() -> r.call(1));
+		Future<Integer> c = pool.submit(() -> r.call(2));
+		Future<Integer> d = pool.submit(() -> r.call(3));
+
+		return Math.max(Math.max(a.get(), b.get()), Math.max(c.get(), d.get()));
+	}
+
+	static int fanJoin(Req r) throws Exception {
+		List<CompletableFuture<Integer>> all = new ArrayList<>();
+		int worst = 0;
+
+		for (int n = 0; n < 4; n++) {
+			int i = n;
+			all.add(CompletableFuture.supplyAsync(() -> safe(() -> r.call(i)), pool));
+		}
+		for (CompletableFuture<Integer> f : all)
+			worst = Math.max(worst, f.join());
+		return worst;
+	}
+
+	/** Holds what others wait for, too, while it waits for its own. */
+	static int board(Req r) throws Exception {
+		Future<Integer> own = pool.submit(() -> r.call(0));
+		List<Future<Integer>> seen;
+		int status;
+
+		synchronized (board) {
+			board.add(own);
+			seen = new ArrayList<>(board);
+		}
+		nap();
+		status = own.get();
+		synchronized (board) {
+			board.remove(own);
+		}
+		return seen.isEmpty() ? 500 : status;
+	}
+
 	static int invokeAll(Req r) throws Exception {
 		List<Callable<Integer>> all = new ArrayList<>();
 
@@ -249,6 +291,9 @@ public class App {
 		case "none": case "ready": nap(); return 200;
 		case "seq": return seq(r);
 		case "fan": return fan(r);
+		case "fanvars": return fanVariables(r);
+		case "fanjoin": return fanJoin(r);
+		case "board": return board(r);
 		case "flush": return flush(r);
 		case "submit": return pool.submit(() -> r.call(0)).get();
 		case "supply":

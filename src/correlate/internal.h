@@ -503,7 +503,7 @@ extern const size_t co_go_cur_bytes, co_go_ctx_bytes, co_py_ctx_bytes, co_py_ite
 extern const char co_ev_traceparent[], co_ev_forwarded[], co_ev_worn[], co_ev_socket_pair[],
 	co_ev_pair_order[], co_ev_thread[], co_ev_context[], co_ev_goroutine[], co_ev_task[],
 	co_ev_copy[], co_ev_owner[], co_ev_responder[], co_ev_join[], co_ev_item[], co_ev_nginx[],
-	co_ev_java[], co_ev_virtual[], co_ev_haproxy[], co_ev_scope[], co_ev_function[],
-	co_ev_resumed[], co_ev_callback[];
+	co_ev_java[], co_ev_turn[], co_ev_virtual[], co_ev_haproxy[], co_ev_scope[],
+	co_ev_function[], co_ev_resumed[], co_ev_callback[];
 
 #endif

@@ -5,8 +5,10 @@
  * What runs is a platform thread, one job of a pool's thread, or a virtual thread. Each has an id
  * of its own that the process never uses again, whichever OS thread it runs on; a pool's thread
  * counts its jobs. What the thread rule says of OS threads holds for it: who read X, holds only X
- * and answers X itself is working for X. A thread that was seen in an event loop is given up; a
- * virtual one cannot be one, whatever its carrier does between two of them.
+ * and answers X itself is working for X. A virtual one cannot be in an event loop, whatever its
+ * carrier does between two of them. A thread that was seen in one (Jetty's serve what they have
+ * waited for) is at X only until it waits there again: X, its call, the call's answer and that to
+ * X are of one turn of the loop. It has done nothing else meanwhile, unless somebody blocks loops.
  *
  * A job or virtual thread that reads no request works for others. Two things tell for whom, and
  * neither is identity, for a job may serve several requests that were waiting (a flusher):
@@ -94,19 +96,44 @@ static void java_segment(struct clew_correlate *co, const struct clew_segment *s
 		thread_of(co, seg->h.pid, &feed, false);
 }
 
+/* Of two that were read in one turn, and not answered one after the other, it may be at either. */
+static void loop_reads(struct clew_correlate *co, struct co_thread *t, struct co_node *x)
+{
+	const struct clew_feed *req = &x->ex->req;
+	bool same = t->window_turn == req->turn;
+
+	t->window_set = same && (t->window_set || (t->window && !t->window->answered));
+	co_node__put(co, t->window);
+	t->window = NULL;
+	if (!t->window_set && req->turn && req->watch != CLEW_UNWATCHED)
+		t->window = co_node__get(x);
+	t->window_turn = req->turn;
+}
+
 static void java_request(struct clew_correlate *co, struct co_node *x)
 {
 	struct co_thread *t = thread_of(co, x->pid, &x->ex->req, true);
 
-	if (t)
-		co_thread__serves(co, t, x,
-				  is_virtual(&x->ex->req) || x->ex->req.watch != CLEW_UNWATCHED);
+	if (!t)
+		return;
+	if (t->loop)
+		loop_reads(co, t, x);
+	co_thread__serves(co, t, x, is_virtual(&x->ex->req) || x->ex->req.watch != CLEW_UNWATCHED);
 }
 
 /* It is at this request, and at no other. */
 static struct co_node *open_request(const struct co_thread *t)
 {
-	return t && !t->loop && !t->multi && t->nr_open == 1 ? t->open : NULL;
+	if (t && t->loop)
+		return t->window && !t->window->answered ? t->window : NULL;
+	return t && !t->multi && t->nr_open == 1 ? t->open : NULL;
+}
+
+/* Was it read and answered by one thread in one turn of its loop? */
+static bool one_turn(const struct clew_feed *req, const struct clew_feed *resp)
+{
+	return resp->ts && resp->ctx_kind == CLEW_CTX_JAVA && resp->ctx == req->ctx &&
+	       resp->turn == req->turn && resp->watch == req->watch;
 }
 
 static void java_claim(struct clew_correlate *co, struct co_node *c, struct co_claim *ret)
@@ -118,11 +145,13 @@ static void java_claim(struct clew_correlate *co, struct co_node *c, struct co_c
 	if (x) {
 		if (!is_virtual(req) && (!x->ex || x->ex->req.watch != req->watch))
 			return;
+		if (t->loop && t->window_turn != req->turn)
+			return;
 		ret->kind = CO_CLAIM_NODE;
 		ret->x = x;
 		ret->by = t;
-		ret->link = CLEW_LINK_EXACT;
-		ret->evidence = is_virtual(req) ? co_ev_virtual : co_ev_java;
+		ret->link = t->loop ? CLEW_LINK_INFERRED : CLEW_LINK_EXACT;
+		ret->evidence = t->loop ? co_ev_turn : is_virtual(req) ? co_ev_virtual : co_ev_java;
 	} else if (t && req->ref & ONE_SHOT && !t->multi && !t->loop && !t->nr_open &&
 		   !t->job_answered) {
 		ret->kind = CO_CLAIM_HOLD;
@@ -309,11 +338,13 @@ static bool job_stands(struct clew_correlate *co, const struct co_node *c, const
 		return false;
 	if (c->cand_evidence == co_ev_responder || !x->ex)
 		return c->cand_evidence == co_ev_responder;
+	waiter = thread_of(co, x->pid, &who, false);
+	if (waiter && waiter->loop)
+		return one_turn(&x->ex->req, &x->ex->resp);
 	if (x->ex->resp.ts && x->ex->resp.ctx_kind == CLEW_CTX_JAVA &&
 	    x->ex->resp.ctx == c->ex->req.ctx && x->ex->resp.ref == c->ex->req.ref)
 		return true; /* it was left to the job */
-	waiter = thread_of(co, x->pid, &who, false);
-	if (!waiter || waiter->loop || waiter->multi)
+	if (!waiter || waiter->multi)
 		return false;
 	return !x->ex->resp.ts || co_thread__answers(x) == CO_WHO_SAME;
 }
@@ -326,6 +357,9 @@ static bool java_stands(struct clew_correlate *co, const struct co_node *c, cons
 		return false;
 	if (c->cand_evidence == co_ev_join || c->cand_evidence == co_ev_responder)
 		return job_stands(co, c, x);
+	if (c->cand_evidence == co_ev_turn)
+		return x->ex && one_turn(&x->ex->req, &x->ex->resp) &&
+		       one_turn(&c->ex->req, &c->ex->resp);
 	if (t->loop || t->multi)
 		return false;
 	return !x->ex || !x->ex->resp.ts || co_thread__answers(x) == CO_WHO_SAME;

@@ -84,6 +84,16 @@ static void add_link(struct world *w, int src, int dst)
 	l->task = l->ctx + 8;
 }
 
+/* A thread that serves many at once: what it reads is there, or it has waited for it. */
+static struct who java_loop(struct world *w)
+{
+	struct who who = runs(w, JAVA, 19, 0, 919);
+
+	who.flags = CLEW_SEG_LOOP;
+	who.turn = 1 + w->turn[JAVA];
+	return who;
+}
+
 /* Every second connection of the JVM is served by virtual threads. */
 static struct who java(struct world *w, const struct handler *h)
 {
@@ -91,6 +101,8 @@ static struct who java(struct world *w, const struct handler *h)
 
 	if (h->ctx)
 		return runs(w, JAVA, h->ctx, CLEW_JAVA_VIRTUAL, 0);
+	if (l->tid % 8 == 4)
+		return java_loop(w);
 	return runs(w, JAVA, 20 + (uint64_t)h->in, h->serial, l->tid);
 }
 
@@ -193,6 +205,7 @@ static void start(struct world *w, int in)
 		h->serial = l->tid % 4 ? CLEW_JAVA_JOB | (uint32_t)w->nr : 0;
 		h->mode = rnd(w, 3) ? (enum mode)rnd(w, 4) : PLAIN;
 		java_job(w, h);
+		w->turn[JAVA] += rnd(w, 2);
 	}
 	who = h->kind == JAVA ? java(w, h)
 			      : runs(w, h->kind,
@@ -351,6 +364,7 @@ static void got(struct world *w, int out, const struct handler *h)
 		born_edge(w, runs(w, GO, h->born, 0, 0), l->k.c.id, w->link[h->in].goid, true,
 			  true);
 	if (l->src == JAVA && h) {
+		w->turn[JAVA]++; /* the answer was waited for */
 		java_waits(w, h, l->k.c.id);
 		who = java_caller(w, h);
 	} else if (l->src == THREADS)

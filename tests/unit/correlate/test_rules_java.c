@@ -109,6 +109,72 @@ static void event_loop(void **state)
 	assert_root(c);
 }
 
+/* A thread of an event loop, in one of its turns. */
+static struct who in_turn(uint64_t id, uint32_t turn)
+{
+	struct who w = platform(id);
+
+	w.flags = CLEW_SEG_LOOP;
+	w.turn = turn;
+	return w;
+}
+
+/* It serves one request between two waits, as Jetty's threads do, and others after that. */
+static void one_turn_of_a_loop(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x, *c[2], *job_x, *job_c;
+
+	for (uint32_t turn = 5; turn < 7; turn++) {
+		x = rx(a, 0, in_turn(1, turn));
+		for (int i = 0; i < 2; i++) {
+			c[i] = tx(a, i, in_turn(1, turn));
+			end(a, c[i], in_turn(1, turn));
+		}
+		end(a, x, in_turn(1, turn));
+		job_x = rx(a, 0, in_turn(1, turn)); /* the next one, without a wait between */
+		job_c = tx(a, 1, job(10, turn));
+		waited_for(a, job_c, job(10, turn), in_turn(1, turn));
+		end(a, job_c, job(10, turn));
+		end(a, job_x, in_turn(1, turn));
+		sim_settle(&a->sim);
+		for (int i = 0; i < 2; i++)
+			assert_parent(c[i], x, CLEW_LINK_INFERRED, "java-turn");
+		assert_parent(job_c, job_x, CLEW_LINK_INFERRED, "join");
+	}
+}
+
+/* A loop that waits before any of these is at several requests; so it is if it read two. */
+static void turns_of_a_loop(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x, *c, *two[3];
+
+	for (uint32_t i = 1; i < 5; i++) { /* the call, its answer, that to the request */
+		x = rx(a, 0, in_turn(i, 5));
+		c = tx(a, 0, in_turn(i, 5 + (i == 1)));
+		end(a, c, in_turn(i, 5 + (i <= 2)));
+		end(a, x, i == 4 ? platform(9) : in_turn(i, 5 + (i <= 3)));
+		sim_settle(&a->sim);
+		assert_root(c);
+	}
+	for (int i = 0; i < 3; i++)
+		two[i] = rx(a, i, in_turn(6, 5));
+	c = tx(a, 0, in_turn(6, 5));
+	end(a, c, in_turn(6, 5));
+	for (int i = 0; i < 3; i++)
+		end(a, two[i], in_turn(6, 5));
+	sim_settle(&a->sim);
+	assert_root(c);
+	x = rx(a, 0, in_turn(7, 5)); /* who waits for a job answers in a later turn */
+	c = tx(a, 0, job(10, 0));
+	waited_for(a, c, job(10, 0), in_turn(7, 6));
+	end(a, c, job(10, 0));
+	end(a, x, in_turn(7, 6));
+	sim_settle(&a->sim);
+	assert_root(c);
+}
+
 /* A staged pool: who read the request does not answer it. */
 static void another_answers(void **state)
 {
@@ -546,6 +612,8 @@ int main(void)
 		J(virtual_threads),
 		J(carrier_polls),
 		J(event_loop),
+		J(one_turn_of_a_loop),
+		J(turns_of_a_loop),
 		J(another_answers),
 		J(answer_unknown),
 		J(not_a_jvm),

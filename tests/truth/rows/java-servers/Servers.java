@@ -172,7 +172,6 @@ public class Servers {
 			StandardVirtualThreadExecutor ex = new StandardVirtualThreadExecutor();
 			ex.setName("virtual");
 			t.getService().addExecutor(ex);
-			ex.start();
 			c.getProtocolHandler().setExecutor(ex);
 		}
 		t.getService().addConnector(c);

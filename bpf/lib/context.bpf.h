@@ -19,12 +19,12 @@ struct context {
 	__u8 watch;
 };
 
-static __always_inline __u64 thread_pointer(struct task_struct *t)
+static __always_inline __u64 thread_pointer(void)
 {
 #if defined(__TARGET_ARCH_x86)
-	return BPF_CORE_READ(t, thread.fsbase);
+	return TASK_READ(thread.fsbase);
 #else
-	return BPF_CORE_READ(t, thread.uw.tp_value);
+	return TASK_READ(thread.uw.tp_value);
 #endif
 }
 
@@ -32,8 +32,7 @@ static __always_inline __u64 thread_pointer(struct task_struct *t)
 static __always_inline __u64 go_goid(const struct clew_proc *p)
 {
 #if defined(__TARGET_ARCH_x86)
-	struct task_struct *t = (void *)bpf_get_current_task();
-	__u64 g = user_u64(thread_pointer(t) - 8);
+	__u64 g = user_u64(thread_pointer() - 8);
 
 	return g ? user_u64(g + p->go_goid) : 0;
 #else
@@ -47,12 +46,11 @@ static __always_inline __u64 go_goid(const struct clew_proc *p)
  */
 static __always_inline __u64 py_tstate(const struct clew_proc *p)
 {
-	struct task_struct *t = (void *)bpf_get_current_task();
 	__u64 block;
 
 	if (!p->py_ctx || !p->py_specific)
 		return 0;
-	block = user_u64(thread_pointer(t) + p->py_specific + 8 * (__u64)(p->py_key >> 5));
+	block = user_u64(thread_pointer() + p->py_specific + 8 * (__u64)(p->py_key >> 5));
 	return block ? user_u64(block + (__u64)(p->py_key & 31) * 16 + 8) : 0;
 }
 
@@ -100,14 +98,15 @@ _Static_assert(sizeof(struct clew_edge_short) == __builtin_offsetof(struct clew_
 
 #define CLEW_PY_OB_TYPE 8 /* PyObject: the reference count, the type */
 
+static const struct clew_thread no_thread; /* not on the stack, which is short */
+
 static __always_inline struct clew_thread *thread_of(__u32 tid, bool make)
 {
 	struct clew_thread *th = bpf_map_lookup_elem(&threads, &tid);
-	struct clew_thread zero = {};
 
 	if (th || !make)
 		return th;
-	bpf_map_update_elem(&threads, &tid, &zero, BPF_NOEXIST);
+	bpf_map_update_elem(&threads, &tid, &no_thread, BPF_NOEXIST);
 	th = bpf_map_lookup_elem(&threads, &tid);
 	if (!th)
 		count(CLEW_STAT_THREADS_FULL);
@@ -255,11 +254,9 @@ static __always_inline void context_read(const struct clew_proc *p, struct conte
  */
 static __always_inline void context_uring(struct context *c)
 {
-	struct task_struct *t = (void *)bpf_get_current_task();
-
-	if (KREAD(task_struct, t, flags) & CLEW_PF_IO_WORKER) {
+	if (TASK_READ(flags) & CLEW_PF_IO_WORKER) {
 		c->kind = CLEW_CTX_NONE;
-	} else if (bpf_core_field_exists(t->io_uring) && KPTR(task_struct, t, io_uring)) {
+	} else if (bpf_core_field_exists(struct task_struct, io_uring) && TASK_READ(io_uring)) {
 		c->loop = CLEW_SEG_LOOP;
 		if (c->kind == CLEW_CTX_JAVA)
 			c->turn = 0; /* its waits there are not seen */

@@ -484,7 +484,7 @@ static void refresh_pending(struct clew_watcher *w)
 static void give_up(struct clew_watcher *w, struct proc *p, int set, double share)
 {
 	clew_log(CLEW_LOG_WARN,
-		 "pid %u: its probes cost %.0f %% of its CPU (capture.overhead_limit is %u %%): %s "
+		 "pid %u: its probes cost %.1f %% of its CPU (capture.overhead_limit is %u %%): %s "
 		 "is "
 		 "given up for %u s; links that only it proves will be unknown",
 		 p->pid, share * 100, w->cfg->capture.overhead_limit, clew_set__info(set)->name,

@@ -20,7 +20,7 @@ async def main():
         await asyncio.gather(*[asyncio.create_task(nothing()) for _ in range(100)])
 asyncio.run(main())
 """
-GIVEN_UP = re.compile(r"pid (\d+): its probes cost (\d+) % of its CPU .*: python-task is given up")
+GIVEN_UP = re.compile(r"pid (\d+): its probes cost ([\d.]+) % of its CPU .*: python-task is given up")
 
 
 def spinner(env):
@@ -34,11 +34,13 @@ def test_given_up():
     case.need_root()
     with Env() as env:
         p = spinner(env)
-        run = Clew(env, "--pid", p.pid)
+        # below the limit of its own accord: an emulated machine takes longer for the process's work
+        # than for a trap, and a task is worth 4 % there
+        run = Clew(env, "--pid", p.pid, more_env={"CLEW_CAPTURE__OVERHEAD_LIMIT": "1"})
         wait_for("the governor acts", lambda: GIVEN_UP.search(run.stderr()), 20)
         m = GIVEN_UP.search(run.stderr())
         case.proof("given up, by name", m.group(1), f"pid {p.pid}", int(m.group(1)) == p.pid)
-        case.proof("what it cost", f"{m.group(2)} %", "> 5 %", int(m.group(2)) > 5)
+        case.proof("what it cost", f"{m.group(2)} %", ">= 1 %", float(m.group(2)) >= 1)
         _, ledger = run.stop()
         case.proof("ledger", ledger["balanced"], "balanced", ledger["balanced"])
         case.proof("the process goes on", p.alive(), "alive", p.alive())

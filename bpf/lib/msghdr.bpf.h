@@ -43,6 +43,16 @@ static __always_inline const struct iovec *iter_iov(struct iov_iter *it)
 	return KPTR(iov_iter___62, old, iov);
 }
 
+static __always_inline void iovec_read(struct iovec *to, const struct iovec *at)
+{
+	if (bpf_ksym_exists(rdonly_cast)) {
+		to->iov_base = (void *)KWORD(&at->iov_base);
+		to->iov_len = KWORD(&at->iov_len);
+	} else {
+		bpf_probe_read_kernel(to, sizeof(*to), at);
+	}
+}
+
 /* Fill base, len and the rest of the buffers from an iterator that stands behind ret bytes. */
 static __always_inline void iter_walk_back(struct work *w, struct msghdr *msg)
 {
@@ -70,14 +80,14 @@ static __always_inline void iter_walk_back(struct work *w, struct msghdr *msg)
 	at = iter_iov(it);
 	left = (__s64)io->ret - (__s64)off;
 	if (left <= 0) {
-		bpf_probe_read_kernel(&v, sizeof(v), at);
+		iovec_read(&v, at);
 		io->base = (__u64)v.iov_base + off - io->ret;
 		io->len = io->ret;
 		return;
 	}
 #pragma clang loop unroll(disable)
 	for (int i = 1; i <= CLEW_IOV_MAX; i++) {
-		bpf_probe_read_kernel(&v, sizeof(v), at - i);
+		iovec_read(&v, at - i);
 		left -= (__s64)v.iov_len;
 		if (left > 0)
 			continue;
@@ -86,10 +96,16 @@ static __always_inline void iter_walk_back(struct work *w, struct msghdr *msg)
 		if (io->len > io->ret)
 			io->len = io->ret;
 		io->nr_iov = i; /* the last of them is the one the iterator stands in */
-		bpf_probe_read_kernel(w->iov, sizeof(w->iov), at - i + 1);
+		break;
+	}
+	if (!io->nr_iov) {
+		io->flags |= CLEW_SEG_NOBYTES; /* more buffers than are walked */
 		return;
 	}
-	io->flags |= CLEW_SEG_NOBYTES; /* more buffers than are walked */
+	at -= io->nr_iov;
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < CLEW_IOV_MAX && (__u32)i < io->nr_iov; i++)
+		iovec_read(&w->iov[i], at + 1 + i);
 }
 
 static __always_inline int socket_io(struct clew_proc *p, __u32 slot, struct socket *so,

@@ -453,6 +453,8 @@ static __always_inline int capture(struct clew_proc *p, struct work *w, struct c
 			cut->who.ref = nginx_downstream(io->file);
 		else if (p->runtime == CLEW_RT_HAPROXY && p->ha_fdtab)
 			cut->who.ref = haproxy_downstream(p->ha_fdtab, p->ha_h1s, io->file);
+		else if (cut->who.kind == CLEW_CTX_TOKIO)
+			cut->who.ref = rust_taken(p, cut->who.ctx, cut->id);
 	}
 	if (p->runtime == CLEW_RT_PYTHON && p->py_uv && io->dir == CLEW_SEND)
 		py_written(&cut->who, c, cut->id);

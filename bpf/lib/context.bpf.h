@@ -179,6 +179,7 @@ static __always_inline void context_python(const struct clew_proc *p, struct con
 }
 
 #include "java.bpf.h"
+#include "rust.bpf.h"
 
 /* Is a file registered with an event loop (epoll)? */
 static __always_inline bool in_epoll(struct file *f)
@@ -243,6 +244,9 @@ static __always_inline void context_read(const struct clew_proc *p, struct conte
 		c->kind = CLEW_CTX_HAPROXY;
 	} else if (p->runtime == CLEW_RT_NODE) {
 		c->kind = p->node_ids ? CLEW_CTX_NODE : CLEW_CTX_NONE;
+	} else if (p->runtime == CLEW_RT_TOKIO) {
+		c->ctx = rust_task(p);
+		c->kind = c->ctx ? CLEW_CTX_TOKIO : CLEW_CTX_NONE;
 	} else if (p->runtime == CLEW_RT_OTHER) {
 		c->kind = CLEW_CTX_NONE;
 	}

@@ -52,6 +52,8 @@ struct clew_go_wait {
 	__u16 wg_reason; /* g.waitreason in sync.WaitGroup.Wait; 0: shared with other waits */
 };
 
+#define CLEW_RUST_PLACES 24 /* probes in the channels of one program */
+
 /* Value of map `procs`, key: thread group id. Offsets are those of the process's runtime. */
 struct clew_proc {
 	__u16 flags;   /* enum clew_proc_flags */
@@ -105,6 +107,16 @@ struct clew_proc {
 			__u16 node_id;	   /* AsyncWrap's own id */
 			__u8 node_flip;	   /* which map holds the process's async functions */
 			__u8 node_misfits; /* reads that made no sense */
+		};
+		struct {
+			__s32 rust_task;  /* thread pointer -> id of the task; 0: unknown */
+			__u16 rust_index; /* mpsc Rx -> the slot that is taken next */
+			__u8 rust_places; /* of rust_place; 0: messages are not followed */
+			__u8 rust_pad;
+			/* by place in its page (bits 4 to 15), the register with the slot of a
+			 * push, or the receiver of a pop (bits 0 to 3, as instructions number them)
+			 */
+			__u16 rust_place[CLEW_RUST_PLACES];
 		};
 	};
 };
@@ -197,6 +209,10 @@ struct clew_thread {
 			__u64 node_mark;  /* the last id given when it went on */
 			__u64 node_queue; /* V8's microtask queue */
 			__u64 node_task;  /* how far that was when it went on */
+		};
+		struct {
+			/* the latest pop here: by which task, receiver (0: none), channel, slot */
+			__u64 rust_task, rust_rx, rust_tx, rust_slot;
 		};
 		__u64 java_serves; /* the job in which it read a request that it has not answered */
 	};

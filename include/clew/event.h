@@ -64,10 +64,18 @@ enum clew_ctx_kind {
 			      * microtask queue so far, ref = the last id given */
 	CLEW_CTX_JAVA =
 		6, /* ctx = Thread.getId(); ref = CLEW_JAVA_VIRTUAL, or a pool's job, or 0 */
-	CLEW_CTX_TOKIO = 7,
+	CLEW_CTX_TOKIO = 7, /* ctx = task id; ref = the message that it took for this
+			     * request */
 	CLEW_CTX_HAPROXY = 8,
 	CLEW_CTX_KINDS,
 };
+
+/*
+ * A message of a tokio channel: its slot, counted since the channel was made, in the bits above an
+ * address; 0: none.
+ */
+#define CLEW_RUST_MESSAGE(tx, slot) ((__u64)(tx) ^ (__u64)(slot) << CLEW_RUST_SLOT)
+#define CLEW_RUST_SLOT		    47
 
 /* clew_segment.ref of CLEW_CTX_JAVA; the low 32 bits count the jobs of this pool thread. */
 #define CLEW_JAVA_VIRTUAL (1ULL << 63)
@@ -210,6 +218,8 @@ enum clew_edge_kind {
 	/* ctx, ref waits for a job, and has in its hands what another one will give, child, as in
 	 * chain[1] above, which it made itself */
 	CLEW_EDGE_JAVA_HELD = CLEW_EDGE_OF(CLEW_CTX_JAVA, 2),
+	/* tokio: task ctx has put the message child into a channel */
+	CLEW_EDGE_RUST_SEND = CLEW_EDGE_OF(CLEW_CTX_TOKIO, 1),
 };
 
 enum clew_edge_flags {
@@ -263,7 +273,8 @@ enum clew_probe_set {
 	CLEW_SET_PY_QUEUE, /* SimpleQueue: the work items of thread pools */
 	CLEW_SET_PY_COPY,  /* PyContext_CopyCurrent */
 	CLEW_SET_NODE_IDS, /* async ids: callback scopes of HTTP parsers, ids of native resources */
-	CLEW_SET_NODE_ASYNC, /* async functions, the microtask queue, the garbage collector */
+	CLEW_SET_NODE_ASYNC,   /* async functions, the microtask queue, the garbage collector */
+	CLEW_SET_RUST_MESSAGE, /* tokio channels: who put the message in, who took it out */
 	CLEW_SET_MAX,
 };
 #define CLEW_SET_ROOM 32 /* no more than these */

@@ -24,6 +24,7 @@
 #define GO_MAX	    16384
 #define PY_MAX	    32768
 #define JAVA_MAX    8192
+#define RUST_MAX    16384
 #define JS_IDS_MAX  16384
 #define JS_FNS_MAX  16384
 #define HEADERS_MAX 16384
@@ -637,7 +638,7 @@ struct table {
 	size_t bytes; /* of a value */
 };
 
-enum { TABLES = 16 };
+enum { TABLES = 17 };
 
 /* In the order in which they can be torn down: who refers to others comes first. */
 static void tables(struct clew_correlate *co, struct table t[TABLES])
@@ -664,6 +665,8 @@ static void tables(struct clew_correlate *co, struct table t[TABLES])
 	t[13] = (struct table){&co->js_ids, JS_IDS_MAX, co_js_id__drop, co_js_id_bytes};
 	t[15] = (struct table){&co->java_tasks, JAVA_MAX, co_java_task__drop, co_java_task_bytes};
 	t[14] = (struct table){&co->js_fns, JS_FNS_MAX, co_js_fn__drop, co_js_fn_bytes};
+	t[16] = (struct table){&co->rust_messages, RUST_MAX, co_rust_message__drop,
+			       co_rust_message_bytes};
 }
 
 struct clew_correlate *clew_correlate__new(const struct clew_config *cfg,

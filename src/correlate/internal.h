@@ -175,6 +175,10 @@ struct co_conn {
 	struct co_js_who js_pend; /* references: whose the next request is */
 	struct co_node *js_call;  /* reference: the newest client exchange */
 	uint8_t js_fresh, js_has_pend, js_used;
+	/* tokio, a client's end: its latest request, who wrote it, the message that it was; of
+	 * which program; a message was out of turn */
+	uint64_t rust_ts, rust_task, rust_message, rust_key;
+	uint8_t rust_off;
 } __attribute__((aligned(64)));
 
 /* One thread. `multi`: it holds several requests at once, or leaves answering to others. */
@@ -198,6 +202,7 @@ struct co_thread {
 	/* Java: which job of a pool's thread, as in a segment; first seen; who waits for it */
 	uint64_t ref, since, waits_ctx, waits_ref;
 	uint8_t named;	     /* a task in co->java_tasks refers to it */
+	uint64_t serves;     /* tokio: the connection whose requests the task reads */
 	struct co_list held; /* its calls that wait to be tied to a request */
 	/* Node: the latest read, the run of microtasks that followed, and whose functions ran then
 	 */
@@ -269,7 +274,7 @@ struct clew_correlate {
 	} reading;
 
 	struct co_map procs, threads, conns, tuples, unix_ends, locals, clients, servers, headers;
-	struct co_map go_cur, go_ctx, py_ctx, py_items, java_tasks, js_ids, js_fns;
+	struct co_map go_cur, go_ctx, py_ctx, py_items, java_tasks, js_ids, js_fns, rust_messages;
 };
 
 /* ---- lists ---- */
@@ -455,7 +460,7 @@ struct co_rule {
 };
 
 extern const struct co_rule co_rule_thread, co_rule_go, co_rule_python, co_rule_nginx, co_rule_java,
-	co_rule_haproxy, co_rule_node;
+	co_rule_haproxy, co_rule_node, co_rule_rust;
 
 /* By enum clew_ctx_kind; never NULL. */
 const struct co_rule *co_rule(uint8_t ctx_kind);
@@ -488,6 +493,7 @@ void co_go_rule__free_ctx(void *co, void *val);
 /* Any read ends what a thread of Python was at: also one whose context is not known. */
 void co_py_rule__segment(struct clew_correlate *co, const struct clew_segment *seg);
 void co_py_ctx__drop(void *co, void *val);
+void co_rust_message__drop(void *co, void *val);
 void co_js_id__drop(void *co, void *val);
 void co_js_fn__drop(void *co, void *val);
 void co_js_spans__free(struct clew_correlate *co, struct co_js_spans *spans); /* NULL is fine */
@@ -498,12 +504,12 @@ void co_java_task__drop(void *co, void *val);
 /* Evidence, as it is exported in `clew.evidence` and compared by address. */
 /* What a value of these tables takes. */
 extern const size_t co_go_cur_bytes, co_go_ctx_bytes, co_py_ctx_bytes, co_py_item_bytes,
-	co_java_task_bytes, co_js_id_bytes, co_js_fn_bytes;
+	co_java_task_bytes, co_js_id_bytes, co_js_fn_bytes, co_rust_message_bytes;
 
 extern const char co_ev_traceparent[], co_ev_forwarded[], co_ev_worn[], co_ev_socket_pair[],
 	co_ev_pair_order[], co_ev_thread[], co_ev_context[], co_ev_goroutine[], co_ev_task[],
 	co_ev_copy[], co_ev_owner[], co_ev_responder[], co_ev_join[], co_ev_item[], co_ev_nginx[],
 	co_ev_java[], co_ev_turn[], co_ev_virtual[], co_ev_haproxy[], co_ev_scope[],
-	co_ev_function[], co_ev_resumed[], co_ev_callback[];
+	co_ev_function[], co_ev_resumed[], co_ev_callback[], co_ev_tokio[], co_ev_message[];
 
 #endif

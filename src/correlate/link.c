@@ -45,6 +45,8 @@ const char co_ev_scope[] = "callback-scope";
 const char co_ev_function[] = "async-function";
 const char co_ev_resumed[] = "resumed";
 const char co_ev_callback[] = "callback";
+const char co_ev_tokio[] = "tokio-task";
+const char co_ev_message[] = "tokio-message";
 
 static void adopt(struct co_node *node, const struct co_header *h)
 {

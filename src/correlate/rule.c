@@ -11,7 +11,7 @@ static const struct co_rule *const rules[CLEW_CTX_KINDS] = {
 	[CLEW_CTX_THREAD] = &co_rule_thread, [CLEW_CTX_GO] = &co_rule_go,
 	[CLEW_CTX_PYTHON] = &co_rule_python, [CLEW_CTX_NGINX] = &co_rule_nginx,
 	[CLEW_CTX_JAVA] = &co_rule_java,     [CLEW_CTX_HAPROXY] = &co_rule_haproxy,
-	[CLEW_CTX_NODE] = &co_rule_node,
+	[CLEW_CTX_NODE] = &co_rule_node,     [CLEW_CTX_TOKIO] = &co_rule_rust,
 };
 
 const struct co_rule *co_rule(uint8_t ctx_kind)

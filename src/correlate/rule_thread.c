@@ -51,6 +51,9 @@ enum co_who co_thread__answers(const struct co_node *x)
 
 	if (req->ctx_kind == CLEW_CTX_JAVA && resp->ctx_kind == CLEW_CTX_JAVA)
 		return req->ctx == resp->ctx && req->ref == resp->ref ? CO_WHO_SAME : CO_WHO_OTHER;
+	if (req->ctx_kind == CLEW_CTX_TOKIO) /* whichever thread polls it */
+		return resp->ctx_kind == CLEW_CTX_TOKIO && req->ctx == resp->ctx ? CO_WHO_SAME
+										 : CO_WHO_OTHER;
 	if (req->ctx_kind == CLEW_CTX_JAVA && req->ref & CLEW_JAVA_VIRTUAL)
 		return CO_WHO_UNKNOWN; /* it may have changed its thread */
 	return req->tid == resp->tid ? CO_WHO_SAME : CO_WHO_OTHER;

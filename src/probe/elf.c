@@ -514,6 +514,85 @@ int clew_elf__syms(const struct clew_elf *elf, const char *const *names, size_t 
 	return total ? total : bad;
 }
 
+struct matches {
+	size_t n;
+	struct {
+		uint64_t name;
+		int what;
+	} of[CLEW_ELF_MATCH_MAX];
+};
+
+static int match_names(const struct clew_elf *elf, const struct clew_elf_section *str,
+		       clew_name_fn which, struct matches *m)
+{
+	struct clew_window w;
+	uint64_t at = 0;
+	int err = clew_window__init(&w, elf, WINDOW), what;
+
+	while (!err && at < str->size && m->n < CLEW_ELF_MATCH_MAX) {
+		size_t have = str->size - at < WINDOW ? str->size - at : WINDOW, used = 0;
+		const uint8_t *p = clew_window__at(&w, str->off + at, have), *nul;
+
+		if (!p)
+			err = -EBADMSG;
+		while (p && m->n < CLEW_ELF_MATCH_MAX && (nul = memchr(p + used, 0, have - used))) {
+			what = which((const char *)p + used, (size_t)(nul - p) - used);
+			if (what) {
+				m->of[m->n].name = at + used;
+				m->of[m->n++].what = what;
+			}
+			used = (size_t)(nul - p) + 1;
+		}
+		at += used ? used : have;
+	}
+	clew_window__fini(&w);
+	return err;
+}
+
+static void match_sym(const struct clew_elf *elf, const Elf64_Sym *sym, const struct matches *m,
+		      clew_match_fn fn, void *arg)
+{
+	struct clew_elf_sym found = {.addr = sym->st_value, .size = sym->st_size};
+
+	if (sym->st_shndx == SHN_UNDEF || !sym->st_value || ELF64_ST_TYPE(sym->st_info) == STT_TLS)
+		return;
+	for (size_t k = 0; k < m->n; k++) {
+		if (m->of[k].name != sym->st_name)
+			continue;
+		if (clew_elf__offset(elf, found.addr, &found.off))
+			found.off = 0;
+		fn(arg, m->of[k].what, &found);
+	}
+}
+
+int clew_elf__match(const struct clew_elf *elf, clew_name_fn which, clew_match_fn fn, void *arg)
+{
+	struct clew_elf_section tab, str = {0};
+	struct matches m = {.n = 0};
+	struct clew_window w;
+	int err = sym_tables(elf, ".symtab", &tab, &str);
+
+	if (!err)
+		err = match_names(elf, &str, which, &m);
+	if (err || !m.n)
+		return err;
+	err = clew_window__init(&w, elf, WINDOW);
+	for (uint64_t i = 0; !err && i < tab.size / sizeof(Elf64_Sym); i++) {
+		const uint8_t *p =
+			clew_window__at(&w, tab.off + i * sizeof(Elf64_Sym), sizeof(Elf64_Sym));
+		Elf64_Sym sym;
+
+		if (!p) {
+			err = -EBADMSG;
+			break;
+		}
+		memcpy(&sym, p, sizeof(sym));
+		match_sym(elf, &sym, &m, fn, arg);
+	}
+	clew_window__fini(&w);
+	return err;
+}
+
 int clew_elf__sym_contains(const struct clew_elf *elf, const char *text)
 {
 	static const char *const tables[] = {".symtab", ".dynsym"};

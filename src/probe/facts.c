@@ -158,17 +158,11 @@ static bool is_other(const struct clew_elf *elf, struct clew_facts *f)
 	};
 	struct clew_elf_section sec;
 	const char *name = NULL;
-	uint64_t off;
 	size_t i;
 
 	for (i = 0; i < sizeof(sections) / sizeof(sections[0]); i++)
 		if (!clew_elf__section(elf, sections[i].section, &sec))
 			name = sections[i].name;
-	/* the name of its worker threads survives stripping; symbols cover a renamed pool */
-	if (!name &&
-	    (in_rodata(elf, "tokio-runtime-worker", &off) ||
-	     (in_rodata(elf, "/rustc/", &off) && clew_elf__sym_contains(elf, "tokio") == 1)))
-		name = "tokio";
 	if (!name)
 		return false;
 	f->kind = CLEW_FACTS_OTHER;
@@ -247,6 +241,18 @@ static int node_facts(const struct clew_elf *elf, struct clew_facts *f)
 	return 0;
 }
 
+static bool is_tokio(const struct clew_elf *elf, struct clew_facts *f)
+{
+	const struct clew_rust_place *p = f->rust.place;
+
+	if (clew_rust__inspect(elf, &f->rust))
+		return false;
+	f->kind = CLEW_FACTS_TOKIO;
+	for (uint32_t i = 0; i < f->rust.nr; i++)
+		add_site(elf, f, p[i].pop ? CLEW_SITE_RUST_POP : CLEW_SITE_RUST_PUSH, p[i].addr);
+	return true;
+}
+
 static int exe_facts(const struct clew_elf *elf, const char *basename, struct clew_facts *f)
 {
 	static const char *const names[] = {"ngx_writev_chain", "_PyRuntime", "fdtab",
@@ -277,7 +283,8 @@ static int exe_facts(const struct clew_elf *elf, const char *basename, struct cl
 		return 0;
 	if (sym[1].addr)
 		return python_facts(elf, basename, f);
-	is_other(elf, f);
+	if (!is_tokio(elf, f))
+		is_other(elf, f);
 	return 0;
 }
 

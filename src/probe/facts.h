@@ -11,6 +11,7 @@
 #include "probe/node_runtime.h"
 #include "probe/python_runtime.h"
 #include "probe/runtime.h"
+#include "probe/rust_runtime.h"
 
 enum clew_file_role {
 	CLEW_FILE_EXE = 1,
@@ -30,6 +31,7 @@ enum clew_facts_kind {
 	CLEW_FACTS_NGINX,
 	CLEW_FACTS_HAPROXY,
 	CLEW_FACTS_NODE,  /* the runtime is in this file */
+	CLEW_FACTS_TOKIO, /* likewise */
 	CLEW_FACTS_OTHER, /* by `name` */
 };
 
@@ -52,6 +54,7 @@ struct clew_facts {
 	struct clew_python_facts python;
 	struct clew_java_facts java;
 	struct clew_node_facts node;
+	struct clew_rust_facts rust;
 	uint32_t specific_off;
 	uint8_t uvloop; /* enum clew_py_uv */
 	uint64_t fdtab; /* HAProxy: address of the variable, as linked */

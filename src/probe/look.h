@@ -49,5 +49,6 @@ bool clew_haproxy__look(struct clew_look *l);
 bool clew_python__look(struct clew_look *l);
 bool clew_java__look(struct clew_look *l);
 bool clew_node__look(struct clew_look *l);
+bool clew_rust__look(struct clew_look *l);
 
 #endif

@@ -211,7 +211,7 @@ static bool other_look(struct clew_look *l)
 /* Asked in this order; the first that answers has it. */
 static bool (*const runtimes[])(struct clew_look *l) = {
 	clew_go__look,	 clew_nginx__look, clew_haproxy__look, clew_python__look,
-	clew_java__look, clew_node__look,  other_look,
+	clew_java__look, clew_node__look,  clew_rust__look,    other_look,
 };
 
 static int look_at(struct clew_look *l)

@@ -37,6 +37,8 @@ enum clew_site_kind {
 	CLEW_SITE_NODE_AWAIT,  /* V8's AsyncFunctionAwait: AX = the generator */
 	CLEW_SITE_NODE_RESUME, /* AsyncFunctionAwaitResolveClosure: SI = its context */
 	CLEW_SITE_NODE_MOVED,  /* V8's collector has moved objects */
+	CLEW_SITE_RUST_PUSH,   /* tokio: mpsc::list::Tx, the slot is known: DI = the Tx */
+	CLEW_SITE_RUST_POP,    /* mpsc::list::Rx::pop, entry */
 	CLEW_SITE_CALIBRATE,   /* functions of our own */
 	CLEW_SITE_CALIBRATE_RET,
 	CLEW_SITE_MAX,

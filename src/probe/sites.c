@@ -34,6 +34,10 @@ static const struct clew_site_info sites[CLEW_SITE_MAX] = {
 				   CLEW_SET_NODE_ASYNC, false},
 	[CLEW_SITE_NODE_MOVED] = {"v8::UpdatePointersAfterEvacuation", "clew_node_moved",
 				  CLEW_SET_NODE_ASYNC, false},
+	[CLEW_SITE_RUST_PUSH] = {"tokio::sync::mpsc::list::Tx::push", "clew_rust_push",
+				 CLEW_SET_RUST_MESSAGE, false},
+	[CLEW_SITE_RUST_POP] = {"tokio::sync::mpsc::list::Rx::pop", "clew_rust_pop",
+				CLEW_SET_RUST_MESSAGE, false},
 };
 
 static const struct clew_set_info sets[CLEW_SET_MAX + 1] = {
@@ -49,6 +53,8 @@ static const struct clew_set_info sets[CLEW_SET_MAX + 1] = {
 	[CLEW_SET_NODE_IDS] = {"node-ids", CLEW_RT_NODE, true, "with its first outgoing request"},
 	[CLEW_SET_NODE_ASYNC] = {"node-async", CLEW_RT_NODE, true,
 				 "with its first outgoing request"},
+	[CLEW_SET_RUST_MESSAGE] = {"tokio-message", CLEW_RT_TOKIO, true,
+				   "with its first outgoing request"},
 	[CLEW_SET_MAX] = {"?", CLEW_RT_UNKNOWN, true, "never"},
 };
 

@@ -300,6 +300,21 @@ static void node(const __u8 *b)
 	bpf_map_update_elem(&threads, &tid, &th, BPF_ANY);
 }
 
+static void rust(const __u8 *b)
+{
+	struct clew_thread th = {.turn = 1};
+	__u32 tid = NATIVE_TID;
+
+	native.proc.rust_task = (__s8)b[3];
+	native.proc.rust_index = b[4];
+	native.proc.rust_places = b[5];
+	th.rust_task = b[6];
+	th.rust_rx = object(b[7]);
+	th.rust_tx = object(b[8]);
+	th.rust_slot = b[9];
+	bpf_map_update_elem(&threads, &tid, &th, BPF_ANY);
+}
+
 static struct runtime *runtime(struct world *w)
 {
 	struct runtime *rt = calloc(1, sizeof(*rt));
@@ -329,6 +344,9 @@ static struct runtime *runtime(struct world *w)
 		break;
 	case CLEW_RT_NODE:
 		node(b);
+		break;
+	case CLEW_RT_TOKIO:
+		rust(b);
 		break;
 	default:
 		break;

@@ -55,11 +55,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct clew_python_facts py;
 	struct clew_elf_sym sym[4];
 	enum clew_insn_class class;
+	struct clew_rust_facts rust;
 	struct clew_go_facts go;
 	uint64_t addr[2], sum = 0;
 	struct clew_elf *elf;
 	uint32_t off;
+	uint16_t index;
+	int32_t task;
+	uint8_t reg;
 
+	clew_rust__task_offset(data, size, &task);
+	clew_rust__push(data, size, &addr[0], &reg);
+	clew_rust__find_block(data, size);
+	clew_rust__pop(data, size, &reg, &index);
 	clew_insn__class(data + clew_insn__skip(data, size), size - clew_insn__skip(data, size));
 	if (fd < 0 || write(fd, data, size) != (ssize_t)size)
 		goto out;
@@ -74,6 +82,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	clew_elf__bias(elf, 0x7f0000000000, 0, &addr[0]);
 	clew_go__inspect(elf, &go);
 	clew_go__pclntab(elf, funcs, 2, addr);
+	clew_rust__inspect(elf, &rust);
 	clew_python__inspect(elf, 0, "", &py);
 	clew_python__task_init(elf, &addr[0]);
 	clew_python__specific(elf, &off);

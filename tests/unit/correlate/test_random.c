@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Random applications whose truth is known: nginx, asyncio, Go, threads, a connection-owning
- * asyncio server and a JVM with virtual threads and pools call each other concurrently; addresses
- * of contexts and tasks are reused at once; lazily started workers serve other requests' items.
- * What they do is written down as a list of records, which is then played back whole, out of order
- * between processes, with records twice, and with one in twenty lost. Whatever is missing: no exact
- * link is ever wrong, every complete exchange leaves once, and the window stays bounded.
+ * asyncio server, tokio and a JVM with virtual threads and pools call each other concurrently;
+ * addresses of contexts and tasks are reused at once; lazily started workers serve other requests'
+ * items. What they do is written down as a list of records, which is then played back whole, out of
+ * order between processes, with records twice, and with one in twenty lost. Whatever is missing: no
+ * exact link is ever wrong, every complete exchange leaves once, and the window stays bounded.
  */
 #include "world.h"
 
@@ -209,7 +209,7 @@ static void start(struct world *w, int in)
 	}
 	who = h->kind == JAVA ? java(w, h)
 			      : runs(w, h->kind,
-				     h->kind == GO			     ? l->goid
+				     h->kind == GO || h->kind == RUST	     ? l->goid
 				     : h->kind == PYTHON || h->kind == OWNER ? READER
 									     : 0,
 				     0, h->kind == THREADS ? l->tid : 0);
@@ -231,6 +231,8 @@ static void start(struct world *w, int in)
 		h->ctx = l->ctx;
 		h->task = l->task;
 		h->after = 0;
+	} else if (h->kind == RUST) {
+		h->mode = rnd(w, 3) ? PLAIN : (enum mode)rnd(w, 4);
 	} else if (h->kind == THREADS || h->kind == JAVA) {
 		h->after = 0;
 	}
@@ -312,6 +314,8 @@ static struct who caller(struct world *w, struct handler *h, struct link *out)
 		return runs(w, NGINX, 0, w->link[h->in].k.s.id, 0);
 	case JAVA:
 		return java_caller(w, h);
+	case RUST:
+		return rust_caller(w, h, out);
 	default:
 		return runs(w, THREADS, 0, 0, w->link[h->in].tid);
 	}
@@ -396,9 +400,9 @@ static void answer(struct world *w, struct handler *h)
 	struct link *l = &w->link[h->in];
 	struct who who = h->kind == JAVA ? java_responder(w, h)
 					 : runs(w, h->kind,
-						h->kind == GO	   ? l->goid
-						: h->kind == NGINX ? 0
-								   : h->ctx,
+						h->kind == GO || h->kind == RUST ? l->goid
+						: h->kind == NGINX		 ? 0
+										 : h->ctx,
 						h->task, h->kind == THREADS ? l->tid : 0);
 
 	respond(w, h->in, true, h->x, who);
@@ -443,8 +447,8 @@ static void step(struct world *w, struct handler *h)
 /* Work that no request caused: a periodic task, a goroutine of its own. */
 static void background(struct world *w)
 {
-	static const int kinds[] = {PYTHON, GO, JAVA};
-	int kind = kinds[rnd(w, 3)], o = free_out(w, kind);
+	static const int kinds[] = {PYTHON, GO, JAVA, RUST};
+	int kind = kinds[rnd(w, 4)], o = free_out(w, kind);
 	struct who who;
 
 	if (o < 0 || w->link[o].dst != UNTRACED)
@@ -454,6 +458,8 @@ static void background(struct world *w)
 	} else if (kind == JAVA) {
 		who = runs(w, JAVA, 3 + rnd(w, 2), rnd(w, 2) ? CLEW_JAVA_VIRTUAL : CLEW_JAVA_JOB,
 			   0);
+	} else if (kind == RUST) {
+		who = rust_caller(w, &(struct handler){.mode = WORKER}, &w->link[o]);
 	} else {
 		who = runs(w, GO, 9500, 0, 0);
 		go_edge(w, CLEW_EDGE_GO_ROUNDTRIP, who, w->link[o].k.c.id, 0x1, 0);
@@ -469,7 +475,8 @@ static void make_world(struct world *w, uint64_t seed, int requests)
 		{NGINX, PYTHON},   {NGINX, GO},	      {NGINX, THREADS},	  {NGINX, OWNER},
 		{PYTHON, GO},	   {PYTHON, THREADS}, {PYTHON, UNTRACED}, {GO, THREADS},
 		{GO, UNTRACED},	   {GO, OWNER},	      {THREADS, OWNER},	  {THREADS, UNTRACED},
-		{OWNER, UNTRACED}, {NGINX, JAVA},     {JAVA, GO},	  {JAVA, UNTRACED}};
+		{OWNER, UNTRACED}, {NGINX, JAVA},     {JAVA, GO},	  {JAVA, UNTRACED},
+		{NGINX, RUST},	   {RUST, GO},	      {RUST, UNTRACED}};
 	size_t i;
 	int k, n, busy = 1;
 
@@ -488,6 +495,7 @@ static void make_world(struct world *w, uint64_t seed, int requests)
 			    : k == GO	   ? CLEW_RT_GO
 			    : k == THREADS ? CLEW_RT_UNKNOWN
 			    : k == JAVA	   ? CLEW_RT_JAVA
+			    : k == RUST	   ? CLEW_RT_TOKIO
 					   : CLEW_RT_PYTHON);
 		for (n = 0; n < 3; n++)
 			add_link(w, UNTRACED, k);

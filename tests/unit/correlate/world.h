@@ -5,7 +5,7 @@
 
 #include "sim.h"
 
-enum { NGINX, PYTHON, GO, THREADS, OWNER, JAVA, KINDS, UNTRACED = KINDS };
+enum { NGINX, PYTHON, GO, THREADS, OWNER, JAVA, RUST, KINDS, UNTRACED = KINDS };
 enum { LINKS = 80, HANDLERS = 64, OPS = 60000, CTXS = 4000 };
 enum op_kind { OP_REQ, OP_RESP, OP_EDGE, OP_MARK };
 enum mode { PLAIN, CHILD, WORKER, BLOCKING };
@@ -33,6 +33,7 @@ struct link {
 	bool busy, arrived, answered;
 	uint64_t goid, ctx, task, wgoid;
 	uint32_t tid;
+	uint64_t slot;	/* Rust: messages so far to the task that writes here */
 	uint64_t shift; /* Unix: of the server's positions; the ends were met when it was old */
 };
 
@@ -143,11 +144,14 @@ INLINE struct who runs(struct world *w, int kind, uint64_t ctx, uint64_t ref, ui
 		if (tid)
 			return who;
 		break; /* a virtual thread: whichever carrier, which may be a poller too */
+	case RUST:
+		who.kind = CLEW_CTX_TOKIO;
+		break;
 	default:
 		break;
 	}
 	if (!tid) {
-		who.tid = who.pid + (kind == GO || kind == JAVA ? rnd(w, 4) : 0);
+		who.tid = who.pid + (kind == GO || kind == JAVA || kind == RUST ? rnd(w, 4) : 0);
 		who.flags = CLEW_SEG_LOOP;
 		if (w->uvloop && who.kind == CLEW_CTX_PYTHON) {
 			runs_uvloop(w, kind, &who);
@@ -158,6 +162,27 @@ INLINE struct who runs(struct world *w, int kind, uint64_t ctx, uint64_t ref, ui
 		who.turn = w->turn[kind % KINDS];
 	}
 	return who;
+}
+
+/*
+ * Who writes a request of tokio's: the task itself on some connections; on the others the
+ * connection's own, which takes it out of a channel. A worker puts in what others asked it for, and
+ * what follows an answer is put in by a task of its own.
+ */
+INLINE struct who rust_caller(struct world *w, const struct handler *h, struct link *out)
+{
+	uint64_t task = h->mode == WORKER		     ? 8000
+			: h->mode == BLOCKING || h->answered ? 100000 + (uint64_t)w->nr
+							     : w->link[h->in].goid;
+	struct who who = runs(w, RUST, task, 0, 0);
+	struct op *op;
+
+	if (out->k.c.id % 4 < 2)
+		return who;
+	op = add(w, OP_EDGE, who);
+	op->edge = CLEW_EDGE_RUST_SEND;
+	op->child = CLEW_RUST_MESSAGE(out->ctx, out->slot++);
+	return runs(w, RUST, out->wgoid, op->child, 0);
 }
 
 #endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
+/*
+ * rust.bpf.h - tokio: which task runs, and which message it has taken. Part of context.bpf.h.
+ * Offsets: src/probe/rust_runtime.c.
+ */
+#ifndef CLEW_RUST_BPF_H
+#define CLEW_RUST_BPF_H
+
+/* A thread keeps the id of the task that it polls; 0: none. Ids are not used again. */
+static __always_inline __u64 rust_task(const struct clew_proc *p)
+{
+	return p->rust_task ? user_u64(thread_pointer() + (__s64)p->rust_task) : 0;
+}
+
+/*
+ * The task writes a request: the message that it has taken for it. Whether the latest pop was a
+ * success is seen by the receiver, which has then moved on; it may be one of an earlier time that
+ * this task ran here, which the rule notices: slots follow one another.
+ */
+static __always_inline __u64 rust_taken(const struct clew_proc *p, __u64 task, __u64 id)
+{
+	struct clew_thread *th = p->rust_places ? thread_of((__u32)id, false) : NULL;
+	__u64 rx;
+
+	if (!th || th->rust_task != task)
+		return 0;
+	rx = th->rust_rx;
+	th->rust_rx = 0;
+	if (!rx || user_u64(rx + p->rust_index) != th->rust_slot + 1)
+		return 0;
+	return CLEW_RUST_MESSAGE(th->rust_tx, th->rust_slot);
+}
+
+#endif

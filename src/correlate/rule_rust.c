@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * rule_rust.c - tokio's tasks, and the messages between them (runtimes.md, Rust tokio).
+ *
+ * A server has a task per connection, which reads X, runs the handler and answers X, on whichever
+ * thread. Ids of tasks are never used again, so what that task asks of others until it answers, it
+ * asks for X. That is given up for good when the task
+ *   - read requests of two connections, or held two at once, or
+ *   - read a request that another task answered: it hands connections on.
+ *
+ * A client such as hyper's has a task per connection too, which writes what other tasks send it
+ * through a channel. So who writes says nothing; which message it took does: (channel, slot) is
+ * put in by the caller's task, once, and taken out once. It is the request that is written next
+ * only if the client's task takes one, writes one, in turns: on one connection the slots of
+ * successive requests follow one another without a gap, from 0 on where it was seen from its
+ * start, and all are taken by one task. Where not, the connection proves nothing from then on.
+ *
+ * Never by who was spawned by whom, never by wake-ups: a worker or flusher that one request starts
+ * serves the others (425 of 600 wrong).
+ */
+#include "correlate/internal.h"
+
+#include <stdlib.h>
+
+#define SLOT_ONE (1ULL << CLEW_RUST_SLOT)
+
+struct rust_message {
+	struct co_node *x;    /* reference: the request that its sender was at */
+	struct co_thread *by; /* reference: the sender */
+	uint64_t ts;
+	uint8_t used;
+};
+
+const size_t co_rust_message_bytes = sizeof(struct rust_message);
+
+void co_rust_message__drop(void *arg, void *val)
+{
+	struct rust_message *m = val;
+
+	co_node__put(arg, m->x);
+	co_thread__put(arg, m->by);
+	free(m);
+}
+
+static uint64_t key_of(struct clew_correlate *co, uint32_t pid)
+{
+	struct co_proc *proc = co_proc(co, pid);
+
+	return (uint64_t)(proc ? proc->gen : 0) << 32 | pid;
+}
+
+/* Tasks that serve, by their id. */
+static struct co_thread *task_of(struct clew_correlate *co, uint32_t pid, uint64_t id, bool make)
+{
+	uint64_t key = key_of(co, pid);
+	struct co_thread *t = id ? co_map__get(&co->threads, key, id) : NULL;
+
+	if (t || !make || !id)
+		return t;
+	t = calloc(1, sizeof(*t));
+	if (!t)
+		return NULL;
+	t->refs = 1;
+	t->pid = pid;
+	co_list__init(&t->held);
+	if (co_map__put(&co->threads, key, id, t)) {
+		free(t);
+		return NULL;
+	}
+	return t;
+}
+
+static void rust_request(struct clew_correlate *co, struct co_node *x)
+{
+	struct co_thread *t = task_of(co, x->pid, x->ex->req.ctx, true);
+
+	if (!t)
+		return;
+	if (t->serves && t->serves != x->conn->id)
+		co_thread__multi(co, t);
+	t->serves = x->conn->id;
+	co_thread__serves(co, t, x, true);
+}
+
+static struct co_node *open_request(const struct co_thread *t)
+{
+	return t && !t->multi && t->nr_open == 1 ? t->open : NULL;
+}
+
+/* A message was put into a channel. */
+static void rust_edge(struct clew_correlate *co, const struct clew_edge *edge)
+{
+	uint64_t key = key_of(co, edge->h.pid);
+	struct co_thread *t = task_of(co, edge->h.pid, edge->ctx, false);
+	struct co_node *x = open_request(t);
+	struct rust_message *m;
+
+	if (edge->kind != CLEW_EDGE_RUST_SEND)
+		return;
+	m = co_map__get(&co->rust_messages, key, edge->child);
+	if (m && m->ts == edge->h.ts)
+		return; /* the same record twice */
+	m = x ? calloc(1, sizeof(*m)) : NULL;
+	if (!m) { /* better nothing than what was there, of a channel that is no more */
+		co_map__del(&co->rust_messages, key, edge->child);
+		return;
+	}
+	m->x = co_node__get(x);
+	m->by = t;
+	t->refs++;
+	m->ts = edge->h.ts;
+	if (co_map__put(&co->rust_messages, key, edge->child, m))
+		co_rust_message__drop(co, m);
+}
+
+static uint64_t next_message(uint64_t message)
+{
+	return message + SLOT_ONE; /* the slot is in the highest bits: it wraps */
+}
+
+/* Does this request's message come next on its connection, as far as that is known? */
+static bool in_turn(const struct co_conn *conn, const struct clew_feed *req, bool first)
+{
+	if (conn->rust_message)
+		return req->ref == next_message(conn->rust_message) && req->ctx == conn->rust_task;
+	return !first || req->seg_flags & CLEW_SEG_LATE || req->ref < SLOT_ONE;
+}
+
+/* The message that a request was taken from, or NULL. */
+static struct rust_message *message_of(struct clew_correlate *co, struct co_conn *conn,
+				       const struct co_node *c)
+{
+	const struct clew_feed *req = &c->ex->req;
+	uint64_t key = key_of(co, c->pid), before = conn->rust_ts;
+	bool first = !conn->rust_ts;
+	struct rust_message *m;
+
+	if (conn->rust_key != key) { /* nobody watched for a while */
+		conn->rust_key = key;
+		conn->rust_message = 0;
+		conn->rust_off = 0;
+	}
+	conn->rust_ts = c->req_ts;
+	if (!conn->rust_message && !req->ref)
+		return NULL; /* not watched yet */
+	if (!in_turn(conn, req, first))
+		conn->rust_off = 1;
+	conn->rust_message = req->ref;
+	conn->rust_task = req->ctx;
+	if (conn->rust_off)
+		return NULL;
+	m = co_map__get(&co->rust_messages, key, req->ref);
+	/* put in before the last request was written: a channel that had this address before */
+	if (!m || m->used || m->ts > c->req_ts || m->ts < before)
+		return NULL;
+	m->used = 1;
+	return m;
+}
+
+static void rust_claim(struct clew_correlate *co, struct co_node *c, struct co_claim *ret)
+{
+	struct co_thread *t = task_of(co, c->pid, c->ex->req.ctx, false);
+	struct co_conn *conn = co_conn__of(c);
+	struct rust_message *m = conn ? message_of(co, conn, c) : NULL;
+	struct co_node *x = open_request(t);
+
+	ret->link = CLEW_LINK_EXACT;
+	if (t && m && m->x != x) {
+		ret->conflict = true;
+	} else if (x) {
+		ret->kind = CO_CLAIM_NODE;
+		ret->x = x;
+		ret->by = t;
+		ret->evidence = co_ev_tokio;
+	} else if (m) {
+		ret->kind = CO_CLAIM_NODE;
+		ret->x = m->x;
+		ret->by = m->by;
+		ret->evidence = co_ev_message;
+	}
+}
+
+static bool rust_stands(struct clew_correlate *co, const struct co_node *c, const struct co_node *x)
+{
+	const struct co_thread *t = c->by;
+
+	(void)co;
+	if (!t || t->multi || (c->cand_evidence == co_ev_message && c->conn->rust_off))
+		return false;
+	return !x->ex || !x->ex->resp.ts || co_thread__answers(x) == CO_WHO_SAME;
+}
+
+static void *get(void *by)
+{
+	((struct co_thread *)by)->refs++;
+	return by;
+}
+
+static void put(struct clew_correlate *co, void *by)
+{
+	co_thread__put(co, by);
+}
+
+const struct co_rule co_rule_rust = {
+	.runtimes = 1U << CLEW_RT_UNKNOWN | 1U << CLEW_RT_TOKIO,
+	.edge = rust_edge,
+	.request = rust_request,
+	.claim = rust_claim,
+	.stands = rust_stands,
+	.get = get,
+	.put = put,
+};

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * rust_runtime.h - what a program tells of the tokio runtime inside it: where a thread keeps the id
+ * of the task that it polls, and where messages enter and leave the channels of tokio::sync::mpsc.
+ */
+#ifndef CLEW_PROBE_RUST_RUNTIME_H
+#define CLEW_PROBE_RUST_RUNTIME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <clew/bpf.h>
+
+#include "probe/elf.h"
+#include "probe/x86.h"
+
+struct clew_rust_place {
+	uint64_t addr; /* as linked */
+	bool pop;
+	uint8_t reg; /* push: which register holds the slot; pop: the receiver */
+};
+
+struct clew_rust_facts {
+	char version[16]; /* of tokio; empty: not known */
+	bool symbols;	  /* some of tokio's functions have names */
+	int32_t task;	  /* from the thread pointer to the task's id; 0: not found */
+	uint16_t index;	  /* of the next message in a receiver */
+	bool more;	  /* places that there was no room for, or that are not understood */
+	uint32_t nr;
+	struct clew_rust_place place[CLEW_RUST_PLACES];
+};
+
+/* Is tokio in this file? 0 and *ret, or -ENOENT. */
+int clew_rust__inspect(const struct clew_elf *elf, struct clew_rust_facts *ret);
+
+/* What a function is. */
+enum clew_rust_what {
+	CLEW_RUST_NOTHING = 0,
+	CLEW_RUST_TASK,
+	CLEW_RUST_PUSH,
+	CLEW_RUST_FIND_BLOCK,
+	CLEW_RUST_POP,
+};
+
+/*
+ * clew_rust__stripped - likewise without symbols: `fn` gets the functions that look like
+ * find_block and pop. Returns where the task's id is, 0: not found.
+ */
+int32_t clew_rust__stripped(const struct clew_elf *elf, clew_match_fn fn, void *arg);
+
+/* What is known of the registers along a piece of code: which point beside the thread pointer. */
+struct clew_rust_walk {
+	uint32_t known;
+	int32_t off[16];
+	uint32_t arg; /* those that still hold the function's argument */
+};
+void clew_rust__follow(struct clew_rust_walk *w, const struct x86_insn *i);
+/* A word of 8 bytes beside the thread pointer is loaded (op 0x8b) or stored (0x89). */
+bool clew_rust__beside(const struct clew_rust_walk *w, const struct x86_insn *i, uint16_t op,
+		       int32_t *ret_off);
+
+/* Parts of that, on the code of one function. */
+bool clew_rust__task_offset(const uint8_t *code, size_t n, int32_t *ret);
+/* `ret_at`: from the function's beginning. */
+bool clew_rust__push(const uint8_t *code, size_t n, uint64_t *ret_at, uint8_t *ret_reg);
+bool clew_rust__find_block(const uint8_t *code, size_t n);
+bool clew_rust__pop(const uint8_t *code, size_t n, uint8_t *ret_reg, uint16_t *ret_index);
+
+#endif

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rust on tokio: axum and hyper as servers, reqwest and hyper-util as clients, as cargo builds them,
+with link-time optimisation, and stripped."""
+import os
+
+from kit import Case, Row, beside, built, chain, need, service
+
+
+def binary(profile):
+    need("cargo")
+    here = [beside(__file__, name) for name in ("Cargo.toml", "Cargo.lock", "src")]
+    name = f"rust-{profile}"
+    folder = built(name, here, ["cargo", "build", "--quiet", "--locked", "--profile", profile],
+                   fetch=True)
+    return os.path.join(folder, "target", profile, "app")
+
+
+def start(env, case):
+    option = case.options.get
+    argv = [binary(option("profile", "release")), *option("kind", "axum reqwest").split(),
+            option("threads", "4")]
+    return chain(env, lambda next_url: service(env, "app", argv, next_url))
+
+
+ROW = Row("Rust tokio", start, [
+    Case(["one", "seq", "none"], "axum, reqwest"),
+    Case(["fan"], "join_all"),
+    Case(["post"], "POST"),
+    Case(["err"], "errors"),
+    Case(["timeout"], "time-outs"),
+    Case(["abort"], "aborts"),
+    Case(["limit", "select", "yield"], "semaphore, select, yield"),
+    Case(["one", "seq", "fan"], "hyper, hyper-util", kind="hyper hyper"),
+    Case(["one", "seq", "fan"], "one thread", threads="0"),
+    Case(["one", "seq", "fan", "post"], "LTO", profile="lto"),
+    Case(["one", "seq", "fan", "post"], "LTO, one thread", profile="lto", threads="0",
+         kind="hyper hyper"),
+    Case(["one", "seq", "fan", "post"], "stripped", profile="stripped"),
+    Case(["one", "seq", "fan", "post"], "stripped, one thread", profile="stripped",
+         threads="0"),
+    Case(["one", "seq", "fan", "post"], "LTO, stripped", profile="small"),
+    # other tasks, which a request has started or has only asked
+    Case(["after"], "a task that nobody waits for", recall=0.0),
+    Case(["joined", "fanjoin"], "tasks that the request waits for", recall=0.0),
+    Case(["block"], "spawn_blocking", recall=0.0),
+    Case(["pool", "lazy"], "workers", recall=0.0),
+    Case(["mixed"], "a worker with many items at once", recall=0.0),
+    Case(["flush"], "a flusher on demand", recall=0.0),
+    Case(["one", "fan", "after", "joined", "pool", "lazy", "mixed", "flush", "block"], "all mixed",
+         recall=0.0),
+], tags=["rust"], needs=["cargo"])

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tokio in a program: what is read off its code. The functions below are written as rustc compiles
+ * them, under the names that it gives them, so that this very program looks like one.
+ */
+#include "spawn.h"
+
+#include <fcntl.h>
+
+#include "probe/facts.h"
+#include "probe/rust_runtime.h"
+#include "probe/x86.h"
+
+/* Panics name the file: rustc puts the paths there. */
+__attribute__((used)) static const char path[] = "/somewhere/tokio-1.54.1/src/runtime/mod.rs";
+
+#define PUSH  "_ZN5tokio4sync4mpsc4list11Tx$LT$T$GT$4push17h0123456789abcdefE"
+#define FIND  "_RNvMs_NtNtNtCs1_5tokio4sync4mpsc4listINtB4_2TxNtC_3app3JobE10find_blockC_3app"
+#define POP   "_ZN5tokio4sync4mpsc4list11Rx$LT$T$GT$3pop17h0123456789abcdefE"
+#define ENTER "_ZN5tokio7runtime4task4core11TaskIdGuard5enter17h0123456789abcdefE"
+#define SET   "_ZN5tokio7runtime7context19set_current_task_id17h0123456789abcdefE"
+
+/* `name` for the linker, `label` for C; the end for both. */
+#define FUNC(name, label, code)                                                                    \
+	__asm__(".text\n.balign 16\n.type \"" name "\", @function\n\"" name "\":\n" #label ":\n"   \
+		".cfi_startproc\n" code "\n.cfi_endproc\n" #label "_end:\n.size \"" name           \
+		"\", .-\"" name "\"\n");                                                           \
+	extern const uint8_t label[], label##_end[];
+
+/* A base in a register, through a call that keeps it; beside it a byte of state. */
+FUNC(ENTER, t_enter,
+     "push %r14; push %rbx; mov %rdi,%rbx; mov %fs:0,%rax; lea -0x150(%rax),%rax\n"
+     "movzbl 0x48(%rax),%ecx; cmp $1,%ecx; je 1f; mov %rax,%r14; call *%rcx; mov %r14,%rax\n"
+     "movb $1,0x48(%r14); 1: mov 0x30(%rax),%rcx; mov %rbx,0x30(%rax); mov %rcx,%rax\n"
+     "pop %rbx; pop %r14; ret")
+FUNC(SET, t_set, "mov %fs:-0x120,%rax; mov %rdi,%fs:-0x120; ret")
+FUNC("t_two_words", t_two, "mov %rdi,%fs:-0x120; mov %rdi,%fs:-0x128; ret")
+FUNC("t_other_sign", t_above, "mov %rdi,%fs:0x28; ret")
+FUNC("t_no_word", t_byte, "mov %fs:0,%rax; movb $1,-0x20(%rax); mov %rdi,(%rsi); ret")
+FUNC("t_lost_base", t_lost, "mov %fs:0,%rax; call *%rcx; mov %rdi,-0x120(%rax); ret")
+
+FUNC(PUSH, t_push,
+     "push %rbp; push %r14; mov $1,%r14d; lock xadd %r14,8(%rdi); mov %r14,%r13\n"
+     "and $-32,%r13; mov (%rdi),%rdx; mov %r13,%rax; sub 0x400(%rdx),%rax; jne 1f\n"
+     "and $31,%r14d; 1: pop %r14; pop %rbp; ret")
+/* the receiver is moved first; the slot's register is used up before the first jump */
+FUNC("t_push_used", t_used,
+     "mov $1,%eax; lock xadd %rax,(%rdi); and $-32,%rax; shr $5,%rax; jne t_used; ret")
+FUNC("t_push_no_block", t_counter,
+     "mov $1,%eax; lock xadd %rax,8(%rdi); test %rax,%rax; jne t_counter")
+FUNC("t_push_moved", t_moved, "mov %rdi,%rbx; mov %rsi,%rdi; lock xadd %rax,8(%rbx); jne t_moved")
+FUNC("t_push_plain", t_plain, "mov 8(%rdi),%rax; inc %rax; jne t_plain; ret")
+
+FUNC(FIND, t_find,
+     "push %rbp; push %r15; mov %rsi,%r15; and $-32,%r15; mov (%rdi),%rcx; mov %r15,%rax\n"
+     "sub 0x2300(%rcx),%rax; jne t_find; pop %r15; pop %rbp; ret")
+FUNC("t_find_other", t_other, "push %rbp; mov %rdx,%rax; and $-32,%rax; mov (%rdi),%rcx; ret")
+
+FUNC(POP, t_pop,
+     "push %r15; push %r14; push %rbx; mov %rsi,%r14; mov %rdi,%rbx; mov (%rsi),%rsi\n"
+     "mov 0x10(%r14),%rax; and $-32,%rax; cmp %rax,0x2300(%rsi); je t_pop; bt $0x21,%rax; ret")
+/* a result in registers: the receiver comes first */
+FUNC("t_pop_small", t_small,
+     "push %rbx; mov %rdi,%rbx; mov (%rdi),%rcx; mov 8(%rbx),%rax; and $-32,%rax; jne t_small; ret")
+FUNC("t_pop_other", t_none, "push %rbx; mov (%rdx),%rax; and $-32,%rax; jne t_none; ret")
+
+/* As the poll functions of many tasks do. */
+FUNC("t_polls", t_polls, ".rept 20; call t_enter; .endr; ret")
+
+#define LEN(label) ((size_t)(label##_end - (label)))
+
+static void task_id(void **state)
+{
+	int32_t off = 0;
+
+	(void)state;
+	assert_true(clew_rust__task_offset(t_enter, LEN(t_enter), &off));
+	assert_int_equal(off, -0x120);
+	assert_true(clew_rust__task_offset(t_set, LEN(t_set), &off));
+	assert_int_equal(off, -0x120);
+	assert_false(clew_rust__task_offset(t_two, LEN(t_two), &off));
+	assert_false(clew_rust__task_offset(t_above, LEN(t_above), &off));
+	assert_false(clew_rust__task_offset(t_byte, LEN(t_byte), &off));
+	assert_false(clew_rust__task_offset(t_lost, LEN(t_lost), &off));
+	assert_false(clew_rust__task_offset(t_enter, LEN(t_enter) - 20, &off));
+	assert_false(clew_rust__task_offset(t_set, 0, &off));
+}
+
+static void push(void **state)
+{
+	uint64_t at = 0;
+	uint8_t reg = 0;
+
+	(void)state;
+	assert_true(clew_rust__push(t_push, LEN(t_push), &at, &reg));
+	assert_int_equal(reg, 14);
+	assert_int_equal(clew_insn__class(t_push + at, 8), CLEW_INSN_JUMP);
+	assert_true(clew_rust__push(t_used, LEN(t_used), &at, &reg));
+	assert_int_equal(reg, X86_AX);
+	assert_int_equal(clew_insn__class(t_used + at, 8), CLEW_INSN_OTHER); /* behind the xadd */
+	assert_int_equal(at, 10);
+	assert_false(clew_rust__push(t_counter, LEN(t_counter), &at, &reg));
+	assert_false(clew_rust__push(t_moved, LEN(t_moved), &at, &reg));
+	assert_false(clew_rust__push(t_plain, LEN(t_plain), &at, &reg));
+	assert_false(clew_rust__push(t_push, 8, &at, &reg));
+}
+
+static void find_block(void **state)
+{
+	(void)state;
+	assert_true(clew_rust__find_block(t_find, LEN(t_find)));
+	assert_false(clew_rust__find_block(t_other, LEN(t_other)));
+	assert_false(clew_rust__find_block(t_plain, LEN(t_plain)));
+}
+
+static void pop(void **state)
+{
+	uint16_t index = 0;
+	uint8_t reg = 0;
+
+	(void)state;
+	assert_true(clew_rust__pop(t_pop, LEN(t_pop), &reg, &index));
+	assert_int_equal(reg, X86_SI);
+	assert_int_equal(index, 0x10);
+	assert_true(clew_rust__pop(t_small, LEN(t_small), &reg, &index));
+	assert_int_equal(reg, X86_DI);
+	assert_int_equal(index, 8);
+	assert_false(clew_rust__pop(t_none, LEN(t_none), &reg, &index));
+}
+
+/* Lengths, as the assembler has them; whatever the bytes are, it stays within them. */
+static void lengths(void **state)
+{
+	static const struct {
+		uint8_t len, code[12];
+	} is[] = {
+		{1, {0x55}},
+		{2, {0x41, 0x57}},
+		{6, {0xf0, 0x4c, 0x0f, 0xc1, 0x77, 0x08}},
+		{9, {0x64, 0x48, 0x8b, 0x04, 0x25, 0, 0, 0, 0}},
+		{7, {0x48, 0x81, 0xec, 0x48, 0x03, 0, 0}},
+		{5, {0x66, 0x81, 0xc1, 0x34, 0x12}},
+		{10, {0x48, 0xb8, 1, 2, 3, 4, 5, 6, 7, 8}},
+		{6, {0x0f, 0x84, 1, 2, 3, 4}},
+		{7, {0x0f, 0x11, 0x80, 0, 4, 0, 0}},
+		{9, {0x43, 0xc7, 0x44, 0x3d, 0x10, 1, 2, 3, 4}},
+		{7, {0x48, 0x8d, 0x3d, 1, 2, 3, 4}},
+		{3, {0xf6, 0xc1, 0x01}},
+		{6, {0xf7, 0xc1, 1, 2, 3, 4}},
+		{2, {0xf7, 0xd9}},
+	};
+	struct x86_insn i;
+	uint8_t junk[16];
+
+	(void)state;
+	for (size_t k = 0; k < sizeof(is) / sizeof(is[0]); k++) {
+		assert_true(x86_decode(is[k].code, is[k].len, &i));
+		assert_int_equal(i.len, is[k].len);
+		assert_false(x86_decode(is[k].code, is[k].len - 1u, &i));
+	}
+	srand(7);
+	for (int k = 0; k < 200000; k++) {
+		size_t n = (size_t)rand() % (sizeof(junk) + 1);
+		uint8_t *exact = malloc(n + !n); /* the sanitizer sees a byte too far */
+
+		for (size_t b = 0; b < n; b++)
+			exact[b] = (uint8_t)rand();
+		if (x86_decode(exact, n, &i)) {
+			assert_true(i.len && i.len <= n && i.len <= 15);
+			x86_writes(&i);
+		}
+		free(exact);
+	}
+}
+
+/* Discovery finds all of it by name in a running program: this one. */
+static void program(void **state)
+{
+	static struct clew_runtime rt;
+	const uint16_t push_at = (uint16_t)((uintptr_t)t_push % 4096);
+	bool seen = false;
+
+	(void)state;
+	assert_int_equal(clew_runtime__discover(NULL, (uint32_t)getpid(), &rt), 0);
+	assert_int_equal(rt.kind, CLEW_RT_TOKIO);
+	assert_string_equal(rt.name, "tokio");
+	assert_string_equal(rt.version, "1.54.1");
+	assert_string_equal(rt.why, "");
+	assert_int_equal(rt.entry.rust_task, -0x120);
+	assert_int_equal(rt.entry.rust_index, 0x10);
+	assert_int_equal(rt.entry.rust_places, 3);
+	assert_int_equal(rt.nr_sites, 3);
+	for (int i = 0; i < 3; i++) {
+		uint16_t place = rt.entry.rust_place[i];
+
+		assert_int_equal(rt.sites[i].off % 4096, place >> 4);
+		if (rt.sites[i].kind == CLEW_SITE_RUST_POP)
+			assert_int_equal(place & 15, X86_SI);
+		else if ((place & 15) == 14)
+			seen = place >> 4 > push_at % 4096 || push_at > 4000;
+		assert_int_not_equal(rt.sites[i].insn, CLEW_INSN_OTHER);
+	}
+	assert_true(seen);
+}
+
+/* The same without names: by who calls whom, and what the functions look like. */
+static void stripped(void **state)
+{
+	static struct clew_rust_facts f;
+	char file[64], command[128];
+	struct clew_elf *elf;
+	bool push = false, pop = false;
+	int fd;
+
+	(void)state;
+	snprintf(file, sizeof(file), "/tmp/clew-test-rust-%d", getpid());
+	snprintf(command, sizeof(command), "strip -o %s /proc/%d/exe", file, getpid());
+	assert_int_equal(system(command), 0);
+	fd = open(file, O_RDONLY);
+	unlink(file);
+	assert_true(fd >= 0);
+	assert_int_equal(clew_elf__new(fd, &elf), 0);
+	assert_int_equal(clew_rust__inspect(elf, &f), 0);
+	assert_false(f.symbols);
+	assert_int_equal(f.task, -0x120);
+	assert_int_equal(f.index, 0x10);
+	for (uint32_t i = 0; i < f.nr; i++)
+		*(f.place[i].pop ? &pop : &push) = true;
+	assert_true(push && pop);
+	clew_elf__free(elf);
+	close(fd);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(task_id),  cmocka_unit_test(push),    cmocka_unit_test(find_block),
+		cmocka_unit_test(pop),	    cmocka_unit_test(lengths), cmocka_unit_test(program),
+		cmocka_unit_test(stripped),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

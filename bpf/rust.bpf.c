@@ -59,25 +59,33 @@ static __always_inline struct clew_proc *rust_proc(const struct pt_regs *ctx, __
 	return *ret_reg == RUST_UNPLACED ? NULL : p;
 }
 
+static __always_inline struct clew_rust_channel rust_channel(__u64 tx)
+{
+	return (struct clew_rust_channel){.tx = tx, .pid = bpf_get_current_pid_tgid() >> 32};
+}
+
 /* Behind the atomic addition of list::Tx::push, or list::Tx::find_block(tx, slot). */
 SEC("?uprobe")
 int clew_rust_push(struct pt_regs *ctx)
 {
+	struct clew_rust_channel key;
 	struct clew_edge_short *e;
-	__u64 task, slot;
+	__u64 task, slot, *taker;
 	__u8 reg;
 
 	if (!rust_proc(ctx, &reg, &task))
 		return 0;
 	slot = rust_reg(ctx, reg);
+	key = rust_channel(PT_REGS_PARM1(ctx));
+	taker = bpf_map_lookup_elem(&rust_takers, &key);
 	e = RESERVE(struct clew_edge_short);
 	if (!e)
 		return 0;
 	header(&e->h, CLEW_EV_EDGE, sizeof(*e), 0);
 	e->conn_id = 0;
 	e->ctx = task;
-	e->child = CLEW_RUST_MESSAGE(PT_REGS_PARM1(ctx), slot);
-	e->ref = 0;
+	e->child = CLEW_RUST_MESSAGE(key.tx, slot);
+	e->ref = taker ? *taker : 0;
 	e->kind = CLEW_EDGE_RUST_SEND;
 	e->chain_len = 0;
 	e->flags = 0;
@@ -90,9 +98,10 @@ int clew_rust_push(struct pt_regs *ctx)
 SEC("?uprobe")
 int clew_rust_pop(struct pt_regs *ctx)
 {
+	struct clew_rust_channel key;
 	struct clew_thread *th;
 	struct clew_proc *p;
-	__u64 task;
+	__u64 task, *taker;
 	__u8 reg;
 
 	p = rust_proc(ctx, &reg, &task);
@@ -103,5 +112,11 @@ int clew_rust_pop(struct pt_regs *ctx)
 	th->rust_rx = rust_reg(ctx, reg);
 	th->rust_tx = rust_reg(ctx, reg == RUST_DI ? RUST_SI : RUST_DX); /* the next argument */
 	th->rust_slot = user_u64(th->rust_rx + p->rust_index);
+	key = rust_channel(th->rust_tx);
+	taker = bpf_map_lookup_elem(&rust_takers, &key);
+	if (!taker)
+		bpf_map_update_elem(&rust_takers, &key, &task, BPF_ANY);
+	else if (*taker != task)
+		*taker = task;
 	return 0;
 }

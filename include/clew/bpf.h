@@ -147,6 +147,13 @@ struct clew_java_wait {
 	__u32 list[2];
 };
 
+/* Key of map `rust_takers`: a channel, by the address of its sending half. */
+struct clew_rust_channel {
+	__u64 tx;
+	__u32 pid;
+	__u32 pad;
+};
+
 #define CLEW_GO_WORDS 7 /* words of a closure that are kept */
 #define CLEW_GO_DEEP  8 /* of each of its first two objects */
 

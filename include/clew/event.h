@@ -218,7 +218,8 @@ enum clew_edge_kind {
 	/* ctx, ref waits for a job, and has in its hands what another one will give, child, as in
 	 * chain[1] above, which it made itself */
 	CLEW_EDGE_JAVA_HELD = CLEW_EDGE_OF(CLEW_CTX_JAVA, 2),
-	/* tokio: task ctx has put the message child into a channel */
+	/* tokio: task ctx has put the message child into a channel, which task ref asks for
+	 * messages, 0: nobody seen so far */
 	CLEW_EDGE_RUST_SEND = CLEW_EDGE_OF(CLEW_CTX_TOKIO, 1),
 };
 

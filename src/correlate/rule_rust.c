@@ -28,6 +28,7 @@ struct rust_message {
 	struct co_node *x;    /* reference: the request that its sender was at */
 	struct co_thread *by; /* reference: the sender */
 	uint64_t ts;
+	uint64_t taker; /* the task that asked for messages then, 0: not known */
 	uint8_t used;
 };
 
@@ -109,6 +110,7 @@ static void rust_edge(struct clew_correlate *co, const struct clew_edge *edge)
 	m->by = t;
 	t->refs++;
 	m->ts = edge->h.ts;
+	m->taker = edge->ref;
 	if (co_map__put(&co->rust_messages, key, edge->child, m))
 		co_rust_message__drop(co, m);
 }
@@ -150,8 +152,14 @@ static struct rust_message *message_of(struct clew_correlate *co, struct co_conn
 	if (conn->rust_off)
 		return NULL;
 	m = co_map__get(&co->rust_messages, key, req->ref);
-	/* put in before the last request was written: a channel that had this address before */
-	if (!m || m->used || m->ts > c->req_ts || m->ts < before)
+	if (!m || m->used || m->ts > c->req_ts)
+		return NULL;
+	/*
+	 * Of another channel, which had this address before? Then another task took its messages,
+	 * or the last request here was written since. One that is older than the agent has kept its
+	 * address.
+	 */
+	if (m->ts < before || (m->taker ? m->taker != req->ctx : !(req->seg_flags & CLEW_SEG_LATE)))
 		return NULL;
 	m->used = 1;
 	return m;

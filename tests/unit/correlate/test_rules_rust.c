@@ -23,7 +23,7 @@ static void put_in(struct app *a, uint64_t id, int out, uint64_t slot)
 {
 	struct who w = task(id);
 
-	sim_edge(&a->sim, CLEW_EDGE_RUST_SEND, &w, message(out, slot), 0);
+	sim_edge(&a->sim, CLEW_EDGE_RUST_SEND, &w, message(out, slot), WRITER + (uint64_t)out);
 }
 
 static struct who writer(int out, uint64_t slot)
@@ -199,9 +199,10 @@ static void met_late(void **state)
 {
 	struct app *a = *state;
 	struct sim_ex *x = rx(a, 0, task(1)), *c[3];
-	struct who late = writer(0, 7);
+	struct who late = writer(0, 7), w;
 
-	put_in(a, 1, 0, 7);
+	w = task(1);
+	sim_edge(&a->sim, CLEW_EDGE_RUST_SEND, &w, message(0, 7), 0);
 	late.flags |= CLEW_SEG_LATE;
 	c[0] = tx(a, 0, late);
 	over(a, c[0], 0);
@@ -242,6 +243,30 @@ static void records(void **state)
 	assert_root(c[2]);
 }
 
+/*
+ * A connection that ends and one that begins, whose channel gets the address of the first one's:
+ * the request there and the message here were lost.
+ */
+static void same_address(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x = rx(a, 0, task(1)), *c[2];
+	struct who w = task(1), fresh = task(WRITER + 50);
+
+	put_in(a, 1, 0, 0);
+	fresh.ref = message(0, 0);
+	c[0] = tx(a, 1, fresh);
+	end(a, c[0], fresh);
+	sim_edge(&a->sim, CLEW_EDGE_RUST_SEND, &w, message(2, 0), 0); /* nobody asked for it yet */
+	fresh.ref = message(2, 0);
+	c[1] = tx(a, 2, fresh);
+	end(a, c[1], fresh);
+	end(a, x, task(1));
+	sim_settle(&a->sim);
+	assert_root(c[0]);
+	assert_root(c[1]);
+}
+
 /* A task that serves has taken another request's message: it is at one of the two. */
 static void both(void **state)
 {
@@ -250,7 +275,8 @@ static void both(void **state)
 	struct who w = task(1);
 
 	w.ref = message(0, 0);
-	put_in(a, 2, 0, 0);
+	sim_edge(&a->sim, CLEW_EDGE_RUST_SEND, &(struct who){.pid = APP, .ctx = 2}, message(0, 0),
+		 1);
 	c = tx(a, 0, w);
 	end(a, c, task(1));
 	end(a, x0, task(1));
@@ -300,8 +326,8 @@ static void given_up(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		R(own_task), R(messages), R(answered_first), R(not_its_own), R(out_of_turn),
-		R(met_late), R(records),  R(both),	     R(given_up),
+		R(own_task), R(messages), R(answered_first), R(not_its_own),  R(out_of_turn),
+		R(met_late), R(records),  R(both),	     R(same_address), R(given_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -182,6 +182,7 @@ INLINE struct who rust_caller(struct world *w, const struct handler *h, struct l
 	op = add(w, OP_EDGE, who);
 	op->edge = CLEW_EDGE_RUST_SEND;
 	op->child = CLEW_RUST_MESSAGE(out->ctx, out->slot++);
+	op->ref = out->wgoid;
 	return runs(w, RUST, out->wgoid, op->child, 0);
 }
 

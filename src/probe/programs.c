@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -243,6 +244,20 @@ static bool goes_without(struct clew_programs *pr)
 	return true;
 }
 
+/* The programs are in the kernel: their object need not stay in memory. It is read from the file
+ * again should anybody want it. */
+static void forget_object(void)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at, end;
+	size_t size;
+
+	at = (uintptr_t)clew_bpf__elf_bytes(&size);
+	end = (at + size) & ~(page - 1);
+	at = (at + page - 1) & ~(page - 1);
+	if (end > at)
+		madvise((void *)at, end - at, MADV_DONTNEED);
+}
+
 static int load_layer(struct clew_programs *pr, const struct clew_config *cfg,
 		      const struct btf *btf, const struct layer *layer)
 {
@@ -265,6 +280,8 @@ static int load_layer(struct clew_programs *pr, const struct clew_config *cfg,
 		}
 	} while (again);
 	pr->layer = layer->layer;
+	if (!err)
+		forget_object();
 	return err;
 }
 

@@ -7,6 +7,8 @@
 #ifndef CLEW_JAVA_BPF_H
 #define CLEW_JAVA_BPF_H
 
+#include "sockfd.bpf.h"
+
 #define JAVA_KLASS 8 /* an object's class, behind its mark word */
 
 static __always_inline __u64 java_oop(const struct clew_proc *p, __u32 narrow)
@@ -19,6 +21,8 @@ static __always_inline __u64 java_job(const struct clew_proc *p, __u64 obj)
 {
 	__u64 at = obj, worker;
 
+	if (p->java_client && user_u32(obj + JAVA_KLASS) == p->java_client)
+		return CLEW_JAVA_CLIENT;
 	if (!p->java_worker)
 		return 0;
 	if (p->java_holder)
@@ -93,7 +97,7 @@ enum {
 	JAVA_CHUNK = 8,
 	JAVA_CHUNKS = 16,   /* of a job's stack that are searched */
 	JAVA_ENTRIES = 8,   /* in a future's list that are seen */
-	JAVA_LEVELS = 4,    /* futures that depend on one another which are followed */
+	JAVA_LEVELS = 24,   /* futures that depend on one another which are followed */
 	JAVA_FRAMES = 160,  /* words of a waiter's stack that are searched */
 	JAVA_ELEMENTS = 16, /* of a list on it */
 	JAVA_LOOSE = 64	    /* so many waiters are looked at when a job had none */
@@ -101,23 +105,43 @@ enum {
 #define JAVA_ARRAY_LENGTH 12 /* with compressed classes */
 #define JAVA_ARRAY_DATA	  16
 
+enum bpf_func_id___regs { BPF_FUNC_task_pt_regs___regs = 175 };
+
 #define java_is_object CAT(java_is_object_, CLEW_OBJECT)
 #define java_what      CAT(java_what_, CLEW_OBJECT)
 #define java_task      CAT(java_task_, CLEW_OBJECT)
 #define java_bound     CAT(java_bound_, CLEW_OBJECT)
 #define java_waiter    CAT(java_waiter_, CLEW_OBJECT)
-#define java_signaller CAT(java_signaller_, CLEW_OBJECT)
-#define java_dependent CAT(java_dependent_, CLEW_OBJECT)
+#define java_next      CAT(java_next_, CLEW_OBJECT)
+#define java_element   CAT(java_element_, CLEW_OBJECT)
+#define java_lookup    CAT(java_lookup_, CLEW_OBJECT)
+#define java_exchange  CAT(java_exchange_, CLEW_OBJECT)
+#define java_call      CAT(java_call_, CLEW_OBJECT)
 #define java_last      CAT(java_last_, CLEW_OBJECT)
 #define java_wait      CAT(java_wait_, CLEW_OBJECT)
 #define java_list      CAT(java_list_, CLEW_OBJECT)
 #define java_holds     CAT(java_holds_, CLEW_OBJECT)
 #define java_held      CAT(java_held_, CLEW_OBJECT)
 
+static __always_inline bool java_completable(const struct clew_java_wait *w, __u64 at)
+{
+	__u32 klass = user_u32(at + JAVA_KLASS);
+
+	return klass && (klass == w->completable || klass == w->minimal);
+}
+
 /* May this word of a stack be an object's address? Those begin at `oops`. */
 __noinline int java_is_object(__u64 at, __u64 oops, __u32 shift)
 {
 	return at && !(at & 7) && at - oops < 1ULL << (32 + (shift & 31));
+}
+
+/* An element of an array of objects; 0 beyond its end. */
+__noinline __u32 java_element(__u64 array, __u32 i)
+{
+	if (!array || i >= user_u32(array + JAVA_ARRAY_LENGTH))
+		return 0;
+	return user_u32(array + JAVA_ARRAY_DATA + 4 * (__u64)i);
 }
 
 enum { JAVA_ASYNC = 1, JAVA_FOUND };
@@ -214,12 +238,18 @@ __noinline __u64 java_waiter(__u64 future, __u32 tgid)
 	return 0;
 }
 
-/* The one thread that waits for a CompletableFuture; 0: nobody, 1: several. */
-__noinline __u64 java_signaller(__u64 cf, __u32 tgid)
+/*
+ * What hangs on a CompletableFuture: the one thread that waits for it, with JAVA_THREAD set; else
+ * the one future that depends on it (thenApply, allOf); 0: nothing; 1: it is not clear.
+ */
+#define JAVA_THREAD 2
+
+__noinline __u64 java_next(__u64 cf, __u32 tgid)
 {
 	struct clew_proc *p = bpf_map_lookup_elem(&procs, &tgid);
 	struct clew_java_wait *w = bpf_map_lookup_elem(&java_waits, &tgid);
-	__u64 at, found = 0, thread;
+	__u64 at, to, thread = 0, dep = 0;
+	__u32 klass;
 
 	if (!p || !w || user_u32(cf + w->result))
 		return 0; /* what has completed wakes nobody any more */
@@ -227,39 +257,20 @@ __noinline __u64 java_signaller(__u64 cf, __u32 tgid)
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < JAVA_ENTRIES; i++) {
 		if (!at)
-			return found;
-		if (user_u32(at + JAVA_KLASS) == w->signaller) {
-			thread = java_oop(p, user_u32(at + w->sig_thread));
-			if (thread && found)
-				return 1;
-			found |= thread;
-		}
-		at = java_oop(p, user_u32(at + w->next));
-	}
-	return 1;
-}
-
-/* The one future that depends on a CompletableFuture (thenApply, allOf); 0: none; 1: unclear. */
-__noinline __u64 java_dependent(__u64 cf, __u32 tgid)
-{
-	struct clew_proc *p = bpf_map_lookup_elem(&procs, &tgid);
-	struct clew_java_wait *w = bpf_map_lookup_elem(&java_waits, &tgid);
-	__u64 at, to, found = 0;
-	__u32 klass;
-
-	if (!p || !w || !w->dep || user_u32(cf + w->result))
-		return 0;
-	at = java_oop(p, user_u32(cf + w->stack));
-#pragma clang loop unroll(disable)
-	for (int i = 0; i < JAVA_ENTRIES; i++) {
-		if (!at)
-			return found;
+			return thread ? thread | JAVA_THREAD : dep;
 		klass = user_u32(at + JAVA_KLASS);
-		to = klass == w->co && klass ? java_oop(p, user_u32(at + w->base)) : at;
-		to = klass != w->signaller ? java_oop(p, user_u32(to + w->dep)) : 0;
-		if (to && (user_u32(to + JAVA_KLASS) != w->completable || (found && found != to)))
-			return 1;
-		found |= to;
+		if (klass == w->signaller) {
+			to = java_oop(p, user_u32(at + w->sig_thread));
+			if (to && thread)
+				return 1;
+			thread |= to;
+		} else if (w->dep) {
+			to = klass == w->co && klass ? java_oop(p, user_u32(at + w->base)) : at;
+			to = java_oop(p, user_u32(to + w->dep));
+			if (to && (!java_completable(w, to) || (dep && dep != to)))
+				return 1;
+			dep |= to;
+		}
 		at = java_oop(p, user_u32(at + w->next));
 	}
 	return 1;
@@ -273,20 +284,102 @@ __noinline __u64 java_last(__u64 task, __u32 tgid)
 {
 	struct clew_java_wait *w = bpf_map_lookup_elem(&java_waits, &tgid);
 
-	if (!w || !task || user_u32(task + JAVA_KLASS) != w->completable)
+	if (!w || !task || !java_completable(w, task))
 		return task;
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < JAVA_LEVELS; i++) {
-		__u64 next;
+		__u64 next = java_next(task, tgid);
 
-		if (java_signaller(task, tgid))
-			return task;
-		next = java_dependent(task, tgid);
-		if (!next)
+		if (!next || next & JAVA_THREAD)
 			return task;
 		if (next == 1)
 			return 0;
 		task = next;
+	}
+	return 0;
+}
+
+/* What a HashMap has for a small number. */
+__noinline __u64 java_lookup(__u64 map, __u32 key, __u32 tgid)
+{
+	struct clew_proc *p = bpf_map_lookup_elem(&procs, &tgid);
+	struct clew_java_wait *w = bpf_map_lookup_elem(&java_waits, &tgid);
+	__u64 node;
+
+	if (!p || !w)
+		return 0;
+	node = java_oop(p, user_u32(map + w->map_table));
+	node = java_oop(p, java_element(node, key & (user_u32(node + JAVA_ARRAY_LENGTH) - 1)));
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < JAVA_ENTRIES; i++) {
+		if (!node)
+			return 0;
+		if (user_u32(node + w->node_hash) == key)
+			return java_oop(p, user_u32(node + w->node_value));
+		node = java_oop(p, user_u32(node + w->map_next));
+	}
+	return 0;
+}
+
+/* From what a connection waits for to the future that the head of its answer will complete. */
+__noinline __u64 java_exchange(__u64 event, __u32 tgid)
+{
+	struct clew_proc *p = bpf_map_lookup_elem(&procs, &tgid);
+	struct clew_java_wait *w = bpf_map_lookup_elem(&java_waits, &tgid);
+	__u64 at;
+
+	if (!p || !w || !w->event || user_u32(event + JAVA_KLASS) != w->event)
+		return 0;
+	at = java_oop(p, user_u32(event + w->event_sub));
+	at = java_oop(p, user_u32(at + w->sub_reads));
+	at = java_oop(p, user_u32(at + w->reads_now));
+	at = java_oop(p, user_u32(at + w->reading_to));
+	at = java_oop(p, user_u32(at + w->receiver));
+	at = java_oop(p, user_u32(at + w->reader));
+	if (!at || user_u32(at + JAVA_KLASS) != w->headers)
+		return 0;
+	return java_oop(p, user_u32(at + w->headers_cf));
+}
+
+/* The descriptor that the current system call is about; 0: cannot be told (before 5.15). */
+static __always_inline __u32 java_fd(void)
+{
+	struct pt_regs *regs;
+
+	if (!bpf_core_enum_value_exists(enum bpf_func_id___regs, BPF_FUNC_task_pt_regs___regs))
+		return 0;
+	regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	return (__u32)PT_REGS_PARM1_CORE(regs);
+}
+
+/*
+ * java.net.http: its own thread, `me`, reads the answers of all calls. Its selector knows what
+ * waits for the connection that it reads just now. Returns the future of that answer's head.
+ */
+__noinline __u64 java_call(__u64 me, __u64 conn_id, __u32 tgid)
+{
+	struct clew_proc *p = bpf_map_lookup_elem(&procs, &tgid);
+	struct clew_java_wait *w = bpf_map_lookup_elem(&java_waits, &tgid);
+	__u32 fd = java_fd();
+	__u64 at, node, cf;
+
+	if (!p || !w || !w->headers_cf || conn_of_fd(fd) != conn_id)
+		return 0;
+	at = java_oop(p, user_u32(me + w->selector));
+	at = java_lookup(java_oop(p, user_u32(at + w->fd_keys)), fd, tgid);
+	at = java_oop(p, user_u32(at + w->attachment));
+	at = java_oop(p, user_u32(at + w->pending));
+	at = java_oop(p, user_u32(at + w->set_map));
+	at = java_oop(p, user_u32(at + w->map_table));
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < JAVA_ELEMENTS; i++) {
+		node = java_oop(p, java_element(at, i));
+		cf = node ? java_exchange(java_oop(p, user_u32(node + w->node_key)), tgid) : 0;
+		node = node ? java_oop(p, user_u32(node + w->map_next)) : 0;
+		if (node && !cf)
+			cf = java_exchange(java_oop(p, user_u32(node + w->node_key)), tgid);
+		if (cf)
+			return cf;
 	}
 	return 0;
 }
@@ -311,10 +404,14 @@ __noinline __u64 java_wait(__u64 conn_id, __u64 ctx, __u64 ref, __u64 task, __u3
 
 	if (!p || !w)
 		return 0;
-	who = user_u32(task + JAVA_KLASS) == w->completable ? java_signaller(task, tgid)
-							    : java_waiter(task, tgid);
-	if (who == 1)
-		return 0;
+	if (java_completable(w, task)) {
+		who = java_next(task, tgid);
+		if (who == 1)
+			return 0;
+		who = who & JAVA_THREAD ? who & ~(__u64)JAVA_THREAD : 0;
+	} else {
+		who = java_waiter(task, tgid);
+	}
 	if (who) {
 		child = user_u64(who + p->java_tid);
 		child_ref = user_u32(who + JAVA_KLASS) == w->virtual_thread ? CLEW_JAVA_VIRTUAL
@@ -332,7 +429,7 @@ __noinline __u64 java_wait(__u64 conn_id, __u64 ctx, __u64 ref, __u64 task, __u3
 		return 0;
 	__builtin_memset(e, 0, sizeof(*e));
 	header(&e->h, CLEW_EV_EDGE, sizeof(*e), 0);
-	e->kind = CLEW_EDGE_JAVA_WAIT;
+	e->kind = ref == CLEW_JAVA_CLIENT ? CLEW_EDGE_JAVA_CALL : CLEW_EDGE_JAVA_WAIT;
 	e->conn_id = conn_id;
 	e->ctx = ctx;
 	e->ref = ref;
@@ -341,6 +438,8 @@ __noinline __u64 java_wait(__u64 conn_id, __u64 ctx, __u64 ref, __u64 task, __u3
 	e->chain[1] = java_name(task, gc);
 	e->chain_len = 2;
 	SUBMIT(e);
+	if (ref == CLEW_JAVA_CLIENT)
+		return 0;
 	if (!who)
 		w->loose = JAVA_LOOSE;
 	if (!who || !w->loose || child_ref & CLEW_JAVA_VIRTUAL)
@@ -406,7 +505,7 @@ __noinline int java_holds(__u64 at, __u64 task, __u64 jt, __u64 who, __u32 gc)
  */
 __noinline int java_held(__u64 who, __u64 task, __u32 gc)
 {
-	__u32 tgid = bpf_get_current_pid_tgid() >> 32, n;
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct clew_proc *p = bpf_map_lookup_elem(&procs, &tgid);
 	struct clew_java_wait *w = bpf_map_lookup_elem(&java_waits, &tgid);
 	__u64 jt, sp, at, array = 0;
@@ -427,12 +526,9 @@ __noinline int java_held(__u64 who, __u64 task, __u32 gc)
 		if (array)
 			break;
 	}
-	n = array ? user_u32(array + JAVA_ARRAY_LENGTH) : 0;
 #pragma clang loop unroll(disable)
 	for (int k = 0; k < JAVA_ELEMENTS; k++) {
-		if ((__u32)k >= n)
-			return 0;
-		at = java_oop(p, user_u32(array + JAVA_ARRAY_DATA + 4 * k));
+		at = java_oop(p, java_element(array, k));
 		if (at)
 			java_holds(at, task, jt, who, gc);
 	}
@@ -446,7 +542,9 @@ static __always_inline void java_answer(const struct clew_proc *p, const struct 
 	__u32 gc = user_u32(p->java_heap + p->java_gc_count);
 	__u64 jt = user_u64(thread_pointer() + p->java_self), task;
 
-	if (who->ref & CLEW_JAVA_VIRTUAL)
+	if (who->ref == CLEW_JAVA_CLIENT)
+		task = java_call(user_u64(user_u64(jt + p->java_obj)), conn_id, tgid);
+	else if (who->ref & CLEW_JAVA_VIRTUAL)
 		task = java_bound(user_u64(user_u64(jt + p->java_vthread)), tgid);
 	else
 		task = java_task(jt, user_u64(user_u64(jt + p->java_obj)), tgid);
@@ -467,7 +565,7 @@ static __always_inline void java_turn(const struct clew_proc *p, const struct co
 {
 	struct clew_thread *th;
 
-	if (!(who->ref & (CLEW_JAVA_VIRTUAL | CLEW_JAVA_JOB)))
+	if (!(who->ref & (CLEW_JAVA_VIRTUAL | CLEW_JAVA_JOB | CLEW_JAVA_CLIENT)))
 		return;
 	if (c->role == CLEW_ROLE_CLIENT && dir == CLEW_SEND)
 		return;

@@ -93,7 +93,8 @@ struct clew_proc {
 			__u64 java_heap;		     /* the CollectedHeap */
 			__u64 java_oops;		     /* base of compressed pointers */
 			__u8 java_shift;		     /* their shift */
-			__u8 java_pad[7];
+			__u8 java_pad[3];
+			__u32 java_client; /* java.net.http's own thread, as objects name it */
 		};
 		struct {
 			__u16 ha_h1s; /* struct h1c.h1s */
@@ -138,13 +139,19 @@ struct clew_java_wait {
 	__u16 cont, cont_target, cont_task; /* VirtualThread -> Continuation -> Runnable -> task */
 	__u16 anchor_sp;		    /* JavaThread: top of its Java frames while it waits */
 	__u16 tlab_start, tlab_top;	    /* JavaThread: its room for new objects; 0: not known */
-	__u16 list_data[2];  /* ArrayList, ImmutableCollections.ListN: the elements */
-	__u16 loose;	     /* kept by the kernel side: look what waiters hold */
+	__u16 list_data[2]; /* ArrayList, ImmutableCollections.ListN: the elements */
+	__u16 loose;	    /* kept by the kernel side: look what waiters hold */
+	/* java.net.http: its thread's selector, the attachment of a descriptor's key there, what
+	 * that waits for; and from such an event to a CompletableFuture (src/probe/java_vm.c) */
+	__u16 selector, fd_keys, attachment, pending;
+	__u16 set_map, map_table, map_next, node_hash, node_key, node_value; /* java.util */
+	__u16 event_sub, sub_reads, reads_now, reading_to, receiver, reader, headers_cf;
 	__u32 future, bound; /* FutureTask, ThreadPerTaskExecutor.ThreadBoundFuture */
 	__u32 async[2];	     /* CompletableFuture.AsyncSupply, .AsyncRun */
 	__u32 completable, signaller, co;
 	__u32 virtual_thread, runnable; /* its own, around its task */
 	__u32 list[2];
+	__u32 event, headers, minimal; /* ReadEvent, HeadersReader, MinimalFuture */
 };
 
 /* Key of map `rust_takers`: a channel, by the address of its sending half. */

@@ -80,6 +80,7 @@ enum clew_ctx_kind {
 /* clew_segment.ref of CLEW_CTX_JAVA; the low 32 bits count the jobs of this pool thread. */
 #define CLEW_JAVA_VIRTUAL (1ULL << 63)
 #define CLEW_JAVA_JOB	  (1ULL << 62)
+#define CLEW_JAVA_CLIENT  (1ULL << 61) /* java.net.http's own thread, which reads for all */
 
 enum clew_segment_flags {
 	CLEW_SEG_EOF = 1 << 0, /* a read returned 0: the peer closed its direction */
@@ -218,6 +219,9 @@ enum clew_edge_kind {
 	/* ctx, ref waits for a job, and has in its hands what another one will give, child, as in
 	 * chain[1] above, which it made itself */
 	CLEW_EDGE_JAVA_HELD = CLEW_EDGE_OF(CLEW_CTX_JAVA, 2),
+	/* as JAVA_WAIT, but ctx, ref is java.net.http's own thread, and what is waited for is the
+	 * answer on conn_id itself */
+	CLEW_EDGE_JAVA_CALL = CLEW_EDGE_OF(CLEW_CTX_JAVA, 3),
 	/* tokio: task ctx has put the message child into a channel, which task ref asks for
 	 * messages, 0: nobody seen so far */
 	CLEW_EDGE_RUST_SEND = CLEW_EDGE_OF(CLEW_CTX_TOKIO, 1),

@@ -201,7 +201,7 @@ struct co_thread {
 	struct co_py_ctx *job_by;
 	/* Java: which job of a pool's thread, as in a segment; first seen; who waits for it */
 	uint64_t ref, since, waits_ctx, waits_ref;
-	uint8_t named;	     /* a task in co->java_tasks refers to it */
+	uint8_t keep;	     /* its calls may find their request when it is over */
 	uint64_t serves;     /* tokio: the connection whose requests the task reads */
 	struct co_list held; /* its calls that wait to be tied to a request */
 	/* Node: the latest read, the run of microtasks that followed, and whose functions ran then
@@ -223,6 +223,7 @@ struct co_proc {
 	uint64_t probes_ts[CLEW_SET_MAX]; /* of those: since when, ns */
 	uint64_t copy_first, copy_last; /* Python: copies of contexts were reported, ns; 0: never */
 	uint8_t runtime;		/* enum clew_runtime_kind */
+	uint8_t java_client;		/* has java.net.http, whose thread reads */
 	uint8_t owner_off; /* Python: handlers work on after their answer; owners prove nothing */
 	uint16_t unasked;  /* requests that came in since it made one of others */
 	uint64_t js_mixed_ts; /* Node: functions of two requests ran together, ns */
@@ -509,7 +510,7 @@ extern const size_t co_go_cur_bytes, co_go_ctx_bytes, co_py_ctx_bytes, co_py_ite
 extern const char co_ev_traceparent[], co_ev_forwarded[], co_ev_worn[], co_ev_socket_pair[],
 	co_ev_pair_order[], co_ev_thread[], co_ev_context[], co_ev_goroutine[], co_ev_task[],
 	co_ev_copy[], co_ev_owner[], co_ev_responder[], co_ev_join[], co_ev_item[], co_ev_nginx[],
-	co_ev_java[], co_ev_turn[], co_ev_virtual[], co_ev_haproxy[], co_ev_scope[],
+	co_ev_java[], co_ev_turn[], co_ev_future[], co_ev_virtual[], co_ev_haproxy[], co_ev_scope[],
 	co_ev_function[], co_ev_resumed[], co_ev_callback[], co_ev_tokio[], co_ev_message[];
 
 #endif

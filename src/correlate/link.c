@@ -39,6 +39,7 @@ const char co_ev_item[] = "work-item";
 const char co_ev_nginx[] = "nginx-request";
 const char co_ev_java[] = "java-thread";
 const char co_ev_turn[] = "java-turn";
+const char co_ev_future[] = "future";
 const char co_ev_virtual[] = "virtual-thread";
 const char co_ev_haproxy[] = "haproxy-session";
 const char co_ev_scope[] = "callback-scope";

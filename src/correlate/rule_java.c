@@ -52,7 +52,7 @@ static void job_ends(struct clew_correlate *co, struct co_thread *t)
 
 void co_java__dropped(struct clew_correlate *co, struct co_thread *t)
 {
-	if (t->named)
+	if (t->keep)
 		return; /* who waits for what it gives may still be found */
 	t->refs++;	/* as its calls have the others */
 	job_ends(co, t);
@@ -88,10 +88,21 @@ static struct co_thread *thread_of(struct clew_correlate *co, uint32_t pid,
 	return t;
 }
 
+/* The answers to its calls come to another thread than the calls' own. */
+static void has_client(struct clew_correlate *co, uint32_t pid)
+{
+	struct co_proc *proc = co_proc(co, pid);
+
+	if (proc)
+		proc->java_client = 1;
+}
+
 static void java_segment(struct clew_correlate *co, const struct clew_segment *seg)
 {
 	const struct clew_feed feed = {.ctx = seg->ctx, .ref = seg->ref, .seg_flags = seg->flags};
 
+	if (seg->ref == CLEW_JAVA_CLIENT)
+		has_client(co, seg->h.pid);
 	if (seg->flags & CLEW_SEG_LOOP)
 		thread_of(co, seg->h.pid, &feed, false);
 }
@@ -139,7 +150,7 @@ static bool one_turn(const struct clew_feed *req, const struct clew_feed *resp)
 static void java_claim(struct clew_correlate *co, struct co_node *c, struct co_claim *ret)
 {
 	const struct clew_feed *req = &c->ex->req;
-	struct co_thread *t = thread_of(co, c->pid, req, req->ref & ONE_SHOT);
+	struct co_thread *t = thread_of(co, c->pid, req, req->ref);
 	struct co_node *x = open_request(t);
 
 	if (x) {
@@ -152,6 +163,10 @@ static void java_claim(struct clew_correlate *co, struct co_node *c, struct co_c
 		ret->by = t;
 		ret->link = t->loop ? CLEW_LINK_INFERRED : CLEW_LINK_EXACT;
 		ret->evidence = t->loop ? co_ev_turn : is_virtual(req) ? co_ev_virtual : co_ev_java;
+	} else if (t && req->ref == CLEW_JAVA_CLIENT) {
+		has_client(co, c->pid);
+		ret->kind = CO_CLAIM_HOLD;
+		ret->by = t;
 	} else if (t && req->ref & ONE_SHOT && !t->multi && !t->loop && !t->nr_open &&
 		   !t->job_answered) {
 		ret->kind = CO_CLAIM_HOLD;
@@ -162,8 +177,10 @@ static void java_claim(struct clew_correlate *co, struct co_node *c, struct co_c
 static void java_hold(struct clew_correlate *co, struct co_node *c, void *by)
 {
 	struct co_thread *t = by;
+	struct co_proc *proc = co_proc__find(co, c->pid);
 
 	t->refs++;
+	t->keep |= proc && proc->java_client;
 	c->by = t;
 	c->wait = CO_WAIT_CONTEXT;
 	co_list__add_tail(&t->held, &c->wait_link);
@@ -267,6 +284,20 @@ static void java_holds(struct clew_correlate *co, const struct clew_edge *edge)
 		task_ties(co, task, NULL);
 }
 
+/* java.net.http is about to read the answer of a call, for which somebody waits. */
+static void java_called(struct clew_correlate *co, const struct clew_edge *edge, struct co_node *c)
+{
+	const struct clew_feed who = {.ctx = edge->child, .ref = edge->chain[0]};
+	struct co_node *x;
+
+	if (edge->chain_len != 2 || c->wait != CO_WAIT_CONTEXT || c->rule != &co_rule_java ||
+	    !c->ex || c->answered)
+		return;
+	x = open_request(thread_of(co, c->pid, &who, false));
+	if (x && !x->answered && x->req_ts <= c->req_ts)
+		co_link__until_answered(co, c, x, CLEW_LINK_INFERRED, co_ev_future);
+}
+
 /*
  * The answer of a call is about to be read by the job that made it, for which somebody waits, or
  * nobody does yet.
@@ -280,10 +311,17 @@ static void java_edge(struct clew_correlate *co, const struct clew_edge *edge)
 
 	if (edge->kind == CLEW_EDGE_JAVA_HELD)
 		java_holds(co, edge);
-	if (edge->kind != CLEW_EDGE_JAVA_WAIT || !c || conn->pid != edge->h.pid)
+	if (!c || conn->pid != edge->h.pid)
 		return;
+	if (edge->kind == CLEW_EDGE_JAVA_CALL) {
+		java_called(co, edge, c);
+	} else if (edge->kind != CLEW_EDGE_JAVA_WAIT) {
+		return;
+	}
 	conn->job_call = NULL;
-	task = edge->chain_len == 2 ? task_of(co, c->pid, edge->chain[1]) : NULL;
+	task = edge->kind == CLEW_EDGE_JAVA_WAIT && edge->chain_len == 2
+		       ? task_of(co, c->pid, edge->chain[1])
+		       : NULL;
 	if (task && c->wait == CO_WAIT_CONTEXT && c->rule == &co_rule_java && c->ex &&
 	    !c->answered && c->ex->req.ctx == edge->ctx && c->ex->req.ref == edge->ref) {
 		if (task->job && task->job != c->by) {
@@ -293,7 +331,7 @@ static void java_edge(struct clew_correlate *co, const struct clew_edge *edge)
 		if (!task->job) {
 			task->job = c->by;
 			task->job->refs++;
-			task->job->named = 1;
+			task->job->keep = 1;
 		}
 		who.ref = edge->chain[0];
 		if (!who.ctx || task_waiter(co, task, c->pid, &who))
@@ -349,12 +387,26 @@ static bool job_stands(struct clew_correlate *co, const struct co_node *c, const
 	return !x->ex->resp.ts || co_thread__answers(x) == CO_WHO_SAME;
 }
 
+/* Who waited for the answer of this very call is who read `x`, and answers it. */
+static bool call_stands(struct clew_correlate *co, const struct co_node *x)
+{
+	const struct co_thread *t = x->ex ? thread_of(co, x->pid, &x->ex->req, false) : NULL;
+
+	if (!t || !x->ex->resp.ts)
+		return false;
+	if (t->loop)
+		return one_turn(&x->ex->req, &x->ex->resp);
+	return !t->multi && co_thread__answers(x) == CO_WHO_SAME;
+}
+
 static bool java_stands(struct clew_correlate *co, const struct co_node *c, const struct co_node *x)
 {
 	const struct co_thread *t = c->by;
 
 	if (!t)
 		return false;
+	if (c->cand_evidence == co_ev_future)
+		return call_stands(co, x);
 	if (c->cand_evidence == co_ev_join || c->cand_evidence == co_ev_responder)
 		return job_stands(co, c, x);
 	if (c->cand_evidence == co_ev_turn)

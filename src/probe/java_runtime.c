@@ -12,6 +12,7 @@
 #include "probe/java_runtime.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -209,6 +210,48 @@ static void read_hands(struct jvm *j, struct clew_java_wait *w)
 	}
 }
 
+/* How java.net.http gets from a connection to the future of what is read there. */
+static void read_http(struct jvm *j, struct clew_java_live *ret)
+{
+	static const struct {
+		uint8_t from;
+		uint16_t to;
+	} fields[] = {
+		{J_SET_MAP, offsetof(struct clew_java_wait, set_map)},
+		{J_MAP_TABLE, offsetof(struct clew_java_wait, map_table)},
+		{J_MAP_NEXT, offsetof(struct clew_java_wait, map_next)},
+		{J_NODE_HASH, offsetof(struct clew_java_wait, node_hash)},
+		{J_NODE_KEY, offsetof(struct clew_java_wait, node_key)},
+		{J_NODE_VALUE, offsetof(struct clew_java_wait, node_value)},
+		{J_FD_KEYS, offsetof(struct clew_java_wait, fd_keys)},
+		{J_ATTACHMENT, offsetof(struct clew_java_wait, attachment)},
+		{J_CLIENT, offsetof(struct clew_java_wait, selector)},
+		{J_PENDING, offsetof(struct clew_java_wait, pending)},
+		{J_EVENT, offsetof(struct clew_java_wait, event_sub)},
+		{J_SUB_READS, offsetof(struct clew_java_wait, sub_reads)},
+		{J_READS_NOW, offsetof(struct clew_java_wait, reads_now)},
+		{J_READING_TO, offsetof(struct clew_java_wait, reading_to)},
+		{J_RECEIVER, offsetof(struct clew_java_wait, receiver)},
+		{J_READER, offsetof(struct clew_java_wait, reader)},
+		{J_HEADERS, offsetof(struct clew_java_wait, headers_cf)},
+	};
+	struct clew_java_wait *w = &ret->wait;
+	const uint32_t *f = j->field;
+
+	if (!jvm__has(j, V_CLD_HEAD) || !jvm__has(j, V_CLD_NEXT) || !w->completable)
+		return;
+	jvm__http_classes(j);
+	for (int i = J_SET_MAP; i <= J_MINIMAL; i++)
+		if (!f[i])
+			return;
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+		*(uint16_t *)((char *)w + fields[i].to) = (uint16_t)f[fields[i].from];
+	w->event = jvm__narrow(j, j->klass[J_EVENT]);
+	w->headers = jvm__narrow(j, j->klass[J_HEADERS]);
+	w->minimal = jvm__narrow(j, j->klass[J_MINIMAL]);
+	ret->entry.java_client = jvm__narrow(j, j->klass[J_CLIENT]);
+}
+
 /* Who waits for a job: a set of fields, or none of them. */
 static void read_waits(struct jvm *j, struct clew_java_live *ret)
 {
@@ -285,8 +328,10 @@ static void read_objects(struct jvm *j, struct clew_java_live *ret)
 	e->java_oops = jvm__word(j, j->v[V_OOP_BASE]);
 	e->java_shift = (uint8_t)(jvm__half(j, j->v[V_OOP_SHIFT]) & 31);
 	read_jobs(j, ret);
-	if (!ret->why[0])
-		read_waits(j, ret);
+	if (ret->why[0])
+		return;
+	read_waits(j, ret);
+	read_http(j, ret);
 }
 
 int clew_java__live(int mem, const struct clew_java_facts *facts, uint64_t bias,

@@ -19,6 +19,7 @@
 #define READS_MAX   (1 << 19) /* in one look: every class of a large program, thrice */
 #define FIELDS_MAX  512
 #define FLAGS_MAX   4096
+#define LOADERS_MAX 4096
 
 static const struct want {
 	uint8_t id;
@@ -48,6 +49,8 @@ static const struct want {
 	{V_NEXT, "Klass", "_next_link"},
 	{V_CLD, "Klass", "_class_loader_data"},
 	{V_CLD_KLASSES, "ClassLoaderData", "_klasses"},
+	{V_CLD_HEAD, "ClassLoaderDataGraph", "_head"},
+	{V_CLD_NEXT, "ClassLoaderData", "_next"},
 	{V_FIELDS, "InstanceKlass", "_fields"},
 	{V_FIELDS_COUNT, "InstanceKlass", "_java_fields_count"},
 	{V_FIELDINFO, "InstanceKlass", "_fieldinfo_stream"},
@@ -80,6 +83,8 @@ static const char *const flag_names[FLAG_MAX] = {
 	[FLAG_COMPACT] = "UseCompactObjectHeaders",
 };
 
+#define HTTP "jdk/internal/net/http/"
+
 static const struct {
 	const char *klass, *field;
 } java_fields[J_MAX] = {
@@ -110,6 +115,25 @@ static const struct {
 	[J_RUN] = {"java/util/concurrent/CompletableFuture$AsyncRun", "dep"},
 	[J_LIST] = {"java/util/ArrayList", "elementData"},
 	[J_LIST_FIXED] = {"java/util/ImmutableCollections$ListN", "elements"},
+	[J_SET_MAP] = {"java/util/HashSet", "map"},
+	[J_MAP_TABLE] = {"java/util/HashMap", "table"},
+	[J_MAP_NEXT] = {"java/util/HashMap$Node", "next"},
+	[J_NODE_HASH] = {"java/util/HashMap$Node", "hash"},
+	[J_NODE_KEY] = {"java/util/HashMap$Node", "key"},
+	[J_NODE_VALUE] = {"java/util/HashMap$Node", "value"},
+	[J_FD_KEYS] = {"sun/nio/ch/EPollSelectorImpl", "fdToKey"},
+	[J_ATTACHMENT] = {"java/nio/channels/SelectionKey", "attachment"},
+	[J_CLIENT] = {HTTP "HttpClientImpl$SelectorManager", "selector"},
+	[J_PENDING] = {HTTP "HttpClientImpl$SelectorAttachment", "pending"},
+	[J_EVENT] = {HTTP "SocketTube$InternalReadPublisher$ReadEvent", "sub"},
+	[J_SUB_READS] = {HTTP "SocketTube$InternalReadPublisher$InternalReadSubscription",
+			 "this$1"},
+	[J_READS_NOW] = {HTTP "SocketTube$InternalReadPublisher", "subscription"},
+	[J_READING_TO] = {HTTP "SocketTube$InternalReadPublisher$ReadSubscription", "subscriber"},
+	[J_RECEIVER] = {HTTP "Http1AsyncReceiver$Http1TubeSubscriber", "this$0"},
+	[J_READER] = {HTTP "Http1AsyncReceiver", "delegate"},
+	[J_HEADERS] = {HTTP "Http1Response$HeadersReader", "cf"},
+	[J_MINIMAL] = {HTTP "common/MinimalFuture", "id"},
 };
 
 /* ---- memory ------------------------------------------------------------------------------ */
@@ -367,17 +391,43 @@ static void fields_of(struct jvm *j, uint64_t klass, const char *name)
 	}
 }
 
-/* The classes of the boot loader, which is java.lang.Thread's, newest first. */
-void jvm__classes(struct jvm *j)
+/* The classes of one loader, newest first. */
+static void classes_of(struct jvm *j, uint64_t loader, const char *const *packages)
 {
-	uint64_t thread = jvm__word(j, j->v[V_THREAD_CLASS]), k;
+	uint64_t k = jvm__word(j, loader + j->v[V_CLD_KLASSES]);
 	char name[NAME_MAX_];
 
-	k = jvm__word(j, jvm__word(j, thread + j->v[V_CLD]) + j->v[V_CLD_KLASSES]);
-	for (; k && !j->failed; k = jvm__word(j, k + j->v[V_NEXT]))
-		if (symbol(j, jvm__word(j, k + j->v[V_NAME]), name, sizeof(name)) &&
-		    (!strncmp(name, "java/", 5) || !strncmp(name, "jdk/internal/vm/", 16)))
-			fields_of(j, k, name);
+	for (; k && !j->failed; k = jvm__word(j, k + j->v[V_NEXT])) {
+		if (!symbol(j, jvm__word(j, k + j->v[V_NAME]), name, sizeof(name)))
+			continue;
+		for (int i = 0; packages[i]; i++)
+			if (!strncmp(name, packages[i], strlen(packages[i])))
+				fields_of(j, k, name);
+	}
+}
+
+/* Those of the boot loader, which is java.lang.Thread's. */
+void jvm__classes(struct jvm *j)
+{
+	static const char *const packages[] = {"java/", "jdk/internal/vm/", "sun/nio/ch/", NULL};
+	uint64_t thread = jvm__word(j, j->v[V_THREAD_CLASS]);
+
+	classes_of(j, jvm__word(j, thread + j->v[V_CLD]), packages);
+	j->failed = false;
+}
+
+/* java.net.http's, which are another loader's: all are searched, and each is met but once. */
+void jvm__http_classes(struct jvm *j)
+{
+	static const char *const packages[] = {HTTP, NULL};
+	uint64_t loader = jvm__word(j, j->v[V_CLD_HEAD]);
+
+	for (int i = 0; i < LOADERS_MAX && loader && !j->failed; i++) {
+		if (j->field[J_CLIENT] && j->field[J_HEADERS])
+			break;
+		classes_of(j, loader, packages);
+		loader = jvm__word(j, loader + j->v[V_CLD_NEXT]);
+	}
 	j->failed = false;
 }
 

@@ -35,6 +35,8 @@ enum {
 	V_NEXT,
 	V_CLD,
 	V_CLD_KLASSES,
+	V_CLD_HEAD,
+	V_CLD_NEXT,
 	V_FIELDS,
 	V_FIELDS_COUNT,
 	V_FIELDINFO,
@@ -86,6 +88,25 @@ enum {
 	J_RUN,
 	J_LIST,
 	J_LIST_FIXED,
+	/* java.net.http, and what of java.util and java.nio leads there */
+	J_SET_MAP,
+	J_MAP_TABLE,
+	J_MAP_NEXT,
+	J_NODE_HASH,
+	J_NODE_KEY,
+	J_NODE_VALUE,
+	J_FD_KEYS,
+	J_ATTACHMENT,
+	J_CLIENT,
+	J_PENDING,
+	J_EVENT,
+	J_SUB_READS,
+	J_READS_NOW,
+	J_READING_TO,
+	J_RECEIVER,
+	J_READER,
+	J_HEADERS,
+	J_MINIMAL,
 	J_MAX,
 };
 
@@ -115,6 +136,7 @@ void jvm__flags(struct jvm *j);
 bool jvm__is_on(const struct jvm *j, int flag);
 /* The fields of those of its classes that are loaded by now. */
 void jvm__classes(struct jvm *j);
+void jvm__http_classes(struct jvm *j);
 /* A class as an object's header names it, or 0. */
 uint32_t jvm__narrow(struct jvm *j, uint64_t klass);
 

@@ -277,11 +277,12 @@ static void java(const __u8 *b)
 	p->java_shift = 3;
 	if (!(b[2] & 4))
 		return;
-	/* offsets and classes of java.util.concurrent: the same small numbers once more */
-	for (int i = 0; i < 15; i++)
+	p->java_client = b[3] & 0xf;
+	/* offsets and classes of java.util.concurrent and java.net.http: the same small numbers */
+	for (int i = 0; off + i < (__u16 *)klass; i++)
 		off[i] = b[3 + i % 13];
-	for (int i = 0; i < 9; i++)
-		klass[i] = b[3 + i] & 0xf;
+	for (int i = 0; klass + i < (__u32 *)(&wait + 1); i++)
+		klass[i] = b[3 + i % 13] & 0xf;
 	bpf_map_update_elem(&procs, &tgid, p, BPF_ANY);
 	bpf_map_update_elem(&java_waits, &tgid, &wait, BPF_ANY);
 }

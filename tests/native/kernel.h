@@ -102,6 +102,8 @@ bool native_exists(const char *what)
 		return r == NATIVE_510;
 	if (!strcmp(what, "BPF_FUNC_get_current_task_btf"))
 		return r != NATIVE_510;
+	if (!strcmp(what, "BPF_FUNC_task_pt_regs___regs"))
+		return r != NATIVE_510;
 	if (!strcmp(what, "it->__iov"))
 		return r >= NATIVE_64;
 	if (!strcmp(what, "it->ubuf") || !strcmp(what, "ITER_UBUF___ubuf"))
@@ -236,6 +238,15 @@ struct task_struct *bpf_get_current_task_btf(void)
 {
 	MUST(native.release != NATIVE_510);
 	return &native.task;
+}
+
+/* The current system call is about descriptor 1. */
+long bpf_task_pt_regs(struct task_struct *task)
+{
+	static const unsigned long regs = 1;
+
+	(void)task;
+	return (long)&regs;
 }
 
 __u64 bpf_get_current_pid_tgid(void)

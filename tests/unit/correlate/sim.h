@@ -411,6 +411,19 @@ INLINE void sim_java_wait(struct sim *sim, const struct who *w, uint64_t conn_id
 	sim_java_edge(sim, w, &e);
 }
 
+/* java.net.http's thread, `w`, reads the answer on `conn_id`, for which `waiter` waits. */
+INLINE void sim_java_call(struct sim *sim, const struct who *w, uint64_t conn_id,
+			  const struct who *waiter)
+{
+	struct clew_edge e = {.kind = CLEW_EDGE_JAVA_CALL,
+			      .conn_id = conn_id,
+			      .child = waiter->ctx,
+			      .chain = {waiter->ref, 0x700000001000},
+			      .chain_len = 2};
+
+	sim_java_edge(sim, w, &e);
+}
+
 /* `waiter` waits for a job, and holds what another one will give. */
 INLINE void sim_java_held(struct sim *sim, const struct who *waiter, uint64_t task)
 {

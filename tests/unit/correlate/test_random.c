@@ -125,8 +125,19 @@ static void java_job(struct world *w, struct handler *h)
 	}
 }
 
+/* java.net.http's own thread. */
+static struct who java_client(struct world *w)
+{
+	struct who who = runs(w, JAVA, 500, CLEW_JAVA_CLIENT, 950);
+
+	who.flags = CLEW_SEG_LOOP;
+	return who;
+}
+
 static struct who java_caller(struct world *w, const struct handler *h)
 {
+	if (h->http)
+		return java_client(w);
 	return h->mode == PLAIN ? java(w, h)
 				: runs(w, JAVA, h->job, h->job_ref, 900 + (uint32_t)h->job);
 }
@@ -160,6 +171,17 @@ static void java_holds(struct world *w, const struct handler *h)
 
 static void java_waits(struct world *w, const struct handler *h, uint64_t conn)
 {
+	struct op *op;
+
+	if (h->http && rnd(w, 4)) {
+		struct who waiter = java(w, h);
+
+		op = add(w, OP_EDGE, java_client(w));
+		op->edge = CLEW_EDGE_JAVA_CALL;
+		op->conn_id = conn;
+		op->child = waiter.ctx;
+		op->ref = waiter.ref;
+	}
 	if (h->mode != BLOCKING || !rnd(w, 4))
 		return;
 	if (rnd(w, 3)) {
@@ -205,6 +227,7 @@ static void start(struct world *w, int in)
 		h->serial = l->tid % 4 ? CLEW_JAVA_JOB | (uint32_t)w->nr : 0;
 		h->mode = rnd(w, 3) ? (enum mode)rnd(w, 4) : PLAIN;
 		java_job(w, h);
+		h->http = h->mode == PLAIN && !rnd(w, 3);
 		w->turn[JAVA] += rnd(w, 2);
 	}
 	who = h->kind == JAVA ? java(w, h)
@@ -567,6 +590,9 @@ static void play(struct world *w, struct op *op, bool again)
 		else if (op->edge == CLEW_EDGE_JAVA_WAIT)
 			sim_java_wait(sim, &op->w, op->conn_id,
 				      &(struct who){.ctx = op->child, .ref = op->ref});
+		else if (op->edge == CLEW_EDGE_JAVA_CALL)
+			sim_java_call(sim, &op->w, op->conn_id,
+				      &(struct who){.ctx = op->child, .ref = op->ref});
 		else if (op->edge == CLEW_EDGE_JAVA_HELD)
 			sim_java_held(sim, &op->w, op->child);
 		else
@@ -738,7 +764,7 @@ static void no_copies(void **state)
 	struct result r;
 
 	(void)state;
-	r = many((struct mood){.no_copies = true, .swap = 50}, 30, 700, 3000);
+	r = many((struct mood){.no_copies = true, .swap = 50}, 30, 700, 3030);
 	assert_true(r.right > r.claimable * 70 / 100);
 	r = many((struct mood){.no_copies = true, .lose = 50}, 30, 700, 3500);
 	assert_true(r.right > r.claimable * 40 / 100);

@@ -589,6 +589,73 @@ static void held_in_vain(void **state)
 		assert_root(c[i]);
 }
 
+/* java.net.http's own thread, which is an event loop. */
+static struct who client(void)
+{
+	struct who w = in_turn(500, 9);
+
+	w.ref = CLEW_JAVA_CLIENT;
+	return w;
+}
+
+static void called(struct app *a, struct sim_ex *c, struct who waiter)
+{
+	struct who w = client();
+
+	sim_java_call(&a->sim, &w, c->ex.conn->id, &waiter);
+	end(a, c, w);
+}
+
+/* Who writes the call is the client's thread, one of its pool, or the handler; who reads is it. */
+static void http_client(void **state)
+{
+	struct app *a = *state;
+	struct who p = job(1, 7), q = virtual(50, 9), r = in_turn(3, 4);
+	struct sim_ex *x[3] = {rx(a, 0, p), rx(a, 1, q), rx(a, 2, r)}, *c[4], *next;
+
+	c[0] = tx(a, 0, client());
+	c[1] = tx(a, 1, job(20, 0));
+	next = tx(a, 3, job(20, 1)); /* the pool's thread goes on */
+	c[2] = tx(a, 2, r);
+	called(a, c[1], q);
+	called(a, c[0], p);
+	called(a, c[2], r);
+	c[3] = tx(a, 2, client());
+	called(a, c[3], r);
+	end(a, next, job(20, 1));
+	end(a, x[0], p);
+	end(a, x[1], q);
+	end(a, x[2], r);
+	sim_settle(&a->sim);
+	assert_parent(c[0], x[0], CLEW_LINK_INFERRED, "future");
+	assert_parent(c[1], x[1], CLEW_LINK_INFERRED, "future");
+	assert_root(c[2]); /* a loop's own call must be answered to it */
+	assert_parent(c[3], x[2], CLEW_LINK_INFERRED, "future");
+	assert_root(next);
+}
+
+/* Who waits is at no request, at a later one, or does not answer it; nobody waits. */
+static void http_client_in_vain(void **state)
+{
+	struct app *a = *state;
+	struct who p = job(1, 7), q = job(2, 7);
+	struct sim_ex *c[4] = {tx(a, 0, client()), tx(a, 1, client())}, *x, *y;
+
+	x = rx(a, 0, p);
+	y = rx(a, 1, q);
+	c[2] = tx(a, 2, client());
+	c[3] = tx(a, 3, client());
+	called(a, c[0], job(9, 0));
+	called(a, c[1], p);
+	called(a, c[2], q);
+	end(a, c[3], client());
+	end(a, x, p);
+	end(a, y, p);
+	sim_settle(&a->sim);
+	for (int i = 0; i < 4; i++)
+		assert_root(c[i]);
+}
+
 /* What nobody will claim leaves when its job is over, not when the window ends. */
 static void job_is_over(void **state)
 {
@@ -630,6 +697,8 @@ int main(void)
 		J(witnesses_disagree),
 		J(job_answers_and_loss),
 		J(another_job_of_the_thread),
+		J(http_client),
+		J(http_client_in_vain),
 		J(fan_out),
 		J(held_in_vain),
 		J(job_is_over),

@@ -45,6 +45,7 @@ struct handler {
 	uint64_t born;		       /* Go: the goroutine that it waits for */
 	uint64_t serial, job, job_ref; /* Java: its own thread's job; who calls in its place */
 	enum mode mode;
+	bool http; /* Java: calls by java.net.http */
 };
 
 struct world {

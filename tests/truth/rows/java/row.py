@@ -19,11 +19,18 @@ ROW = Row("Java HttpServer", start, [
     Case(["one", "seq", "post"], "21, virtual threads", java=21, serve="virtual"),
     Case(["one", "seq", "post"], "25, virtual threads", java=25, serve="virtual"),
     Case(["err", "timeout", "abort"], "17, failing calls"),
-    # most requests are written by the client's own selector thread: for whom is not known
-    Case(["one", "seq"], "17, HttpClient.send", recall=0.0, client="sync"),
-    Case(["one", "seq"], "25, HttpClient.send", recall=0.0, client="sync", java=25),
+    # the client's own thread reads the answers, and writes most of the requests
+    Case(["one", "seq", "post"], "17, HttpClient.send", client="sync", tags=["ci"]),
+    Case(["one", "seq", "post"], "25, HttpClient.send", client="sync", java=25),
+    Case(["one", "seq"], "25, HttpClient.send, virtual threads", client="sync", java=25,
+         serve="virtual"),
+    Case(["err", "timeout", "abort"], "17, HttpClient.send, failing calls", client="sync",
+         recall=0.3),
+    Case(["one", "seq"], "25, HttpClient.sendAsync and get", client="async", java=25),
+    # who waits for the call is a job, for which another one waits
+    Case(["submit"], "17, HttpClient.send in a pool", client="sync", recall=0.0),
     Case(["one", "seq"], "17, serial collector", jvm=["-XX:+UseSerialGC", "-Xmn4m"]),
-    Case(["one"], "17, HttpClient.sendAsync", recall=0.0, client="async"),
+    Case(["one", "seq"], "17, HttpClient.sendAsync and get", client="async"),
     # after the answer the thread is nobody's
     Case(["after"], "17, after the response", recall=0.0),
     # what is read while a collector works is not believed

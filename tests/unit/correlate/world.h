@@ -187,4 +187,68 @@ INLINE struct who rust_caller(struct world *w, const struct handler *h, struct l
 	return runs(w, RUST, out->wgoid, op->child, 0);
 }
 
+/* A thread that serves many at once: what it reads is there, or it has waited for it. */
+INLINE struct who java_loop(struct world *w)
+{
+	struct who who = runs(w, JAVA, 19, 0, 919);
+
+	who.flags = CLEW_SEG_LOOP;
+	who.turn = 1 + w->turn[JAVA];
+	return who;
+}
+
+/* Every second connection of the JVM is served by virtual threads. */
+INLINE struct who java(struct world *w, const struct handler *h)
+{
+	const struct link *l = &w->link[h->in];
+
+	if (h->ctx)
+		return runs(w, JAVA, h->ctx, CLEW_JAVA_VIRTUAL, 0);
+	if (l->tid % 8 == 4)
+		return java_loop(w);
+	return runs(w, JAVA, 20 + (uint64_t)h->in, h->serial, l->tid);
+}
+
+/* It gives its calls to a job of a pool that it waits for (BLOCKING) or that answers, too (CHILD),
+ * or to a job without end that serves others, too, and maybe answers all of them (WORKER). */
+INLINE void java_job(struct world *w, struct handler *h)
+{
+	int i = (int)rnd(w, 4);
+
+	if (h->mode == WORKER) {
+		w->loops += !rnd(w, 20);
+		h->job = 200 + w->loops;
+		h->job_ref = CLEW_JAVA_JOB;
+	} else if (h->mode != PLAIN && !w->job_busy[i]) {
+		w->job_busy[i] = true;
+		h->job = 100 + (uint64_t)i;
+		h->job_ref = CLEW_JAVA_JOB | w->jobs[i];
+	} else {
+		h->mode = PLAIN;
+	}
+}
+
+/* java.net.http's own thread. */
+INLINE struct who java_client(struct world *w)
+{
+	struct who who = runs(w, JAVA, 500, CLEW_JAVA_CLIENT, 950);
+
+	who.flags = CLEW_SEG_LOOP;
+	return who;
+}
+
+INLINE struct who java_caller(struct world *w, const struct handler *h)
+{
+	if (h->http)
+		return java_client(w);
+	return h->mode == PLAIN ? java(w, h)
+				: runs(w, JAVA, h->job, h->job_ref, 900 + (uint32_t)h->job);
+}
+
+INLINE struct who java_responder(struct world *w, const struct handler *h)
+{
+	return h->mode == CHILD || (h->mode == WORKER && h->job & 1) ? java_caller(w, h)
+								     : java(w, h);
+}
+
 #endif

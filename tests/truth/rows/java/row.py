@@ -24,8 +24,7 @@ ROW = Row("Java HttpServer", start, [
     Case(["one", "seq", "post"], "25, HttpClient.send", client="sync", java=25),
     Case(["one", "seq"], "25, HttpClient.send, virtual threads", client="sync", java=25,
          serve="virtual"),
-    Case(["err", "timeout", "abort"], "17, HttpClient.send, failing calls", client="sync",
-         recall=0.3),
+    Case(["err", "abort"], "17, HttpClient.send, failing calls", client="sync"),
     Case(["one", "seq"], "25, HttpClient.sendAsync and get", client="async", java=25),
     # who waits for the call is a job, for which another one waits
     Case(["submit"], "17, HttpClient.send in a pool", client="sync", recall=0.0),

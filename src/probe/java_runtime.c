@@ -24,6 +24,7 @@
 #define THREADS_MAX 256
 #define TCB_BYTES   1536 /* of struct pthread that are searched, from the thread pointer on */
 #define STACK_WORDS 1024 /* of a thread, from the base, that are searched for its Worker */
+#define LOOKS	    8	 /* at the objects of all threads */
 #define VIRTUAL	    21	 /* virtual threads since */
 
 /* ---- the proof ----------------------------------------------------------------------------- */
@@ -86,6 +87,15 @@ static int check_objects(struct jvm *j)
 	}
 	j->failed = false;
 	return good && bad <= good / 4 ? 0 : -EINVAL;
+}
+
+/* A collection moves the objects while they are read: more than one look. */
+static bool proved(struct jvm *j)
+{
+	for (int i = 0; i < LOOKS; i++)
+		if (!check_objects(j))
+			return true;
+	return false;
 }
 
 /* It is shown, and exported: a process must not write to somebody's terminal by it. */
@@ -309,9 +319,10 @@ static void read_objects(struct jvm *j, struct clew_java_live *ret)
 	why = no_objects(j);
 	if (!why) {
 		jvm__classes(j);
-		if (!j->field[J_EETOP] || !j->field[J_TID] || check_objects(j))
+		if (!j->field[J_EETOP] || !j->field[J_TID] || !proved(j)) {
 			why = "its threads' objects do not point back to them";
-		else if (e->java_vthread && !j->field[J_CARRIER])
+			ret->pending = true; /* its collector may be moving them all the time */
+		} else if (e->java_vthread && !j->field[J_CARRIER])
 			why = "it does not say who carries a virtual thread";
 	}
 	if (why) {
@@ -395,6 +406,24 @@ void clew_java__inspect(const struct clew_elf *elf, struct clew_java_facts *ret)
 
 /* ---- the look ---------------------------------------------------------------------------------
  */
+
+static bool lacks(const void *now, const void *was, size_t n)
+{
+	const uint16_t *a = now, *b = was;
+
+	for (size_t i = 0; i < n / sizeof(*a); i++)
+		if (b[i] && !a[i])
+			return true;
+	return false;
+}
+
+/* What was found once is there: a later look at a process in motion may have missed it. */
+bool clew_java__lacks(const struct clew_runtime *now, const struct clew_runtime *was)
+{
+	return was->kind == CLEW_RT_JAVA &&
+	       (now->kind != CLEW_RT_JAVA || lacks(&now->entry, &was->entry, sizeof(now->entry)) ||
+		lacks(&now->java_wait, &was->java_wait, sizeof(now->java_wait)));
+}
 
 static void look_jvm(struct clew_look *l)
 {

@@ -48,6 +48,8 @@ bool clew_nginx__look(struct clew_look *l);
 bool clew_haproxy__look(struct clew_look *l);
 bool clew_python__look(struct clew_look *l);
 bool clew_java__look(struct clew_look *l);
+/* Has it found less than the look before? Then that one stands. */
+bool clew_java__lacks(const struct clew_runtime *now, const struct clew_runtime *was);
 bool clew_node__look(struct clew_look *l);
 bool clew_rust__look(struct clew_look *l);
 

@@ -303,7 +303,7 @@ int clew_runtime__refresh(struct clew_runtime_cache *cache, uint32_t pid, struct
 	if (!err &&
 	    (now->start_time != rt->start_time || now->dev != rt->dev || now->ino != rt->ino))
 		err = -ESRCH;
-	if (!err) {
+	if (!err && !clew_java__lacks(now, rt)) {
 		changed = now->nr_sites != rt->nr_sites ||
 			  memcmp(&now->entry, &rt->entry, sizeof(now->entry)) != 0 ||
 			  memcmp(&now->java_wait, &rt->java_wait, sizeof(now->java_wait)) != 0;

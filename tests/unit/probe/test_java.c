@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "probe/java_runtime.h"
+#include "probe/look.h"
 #include "probe/runtime.h"
 
 static int memory_of(const void *bytes, size_t n)
@@ -280,14 +281,36 @@ static void live_jvm(void **state)
 	rmdir(dir);
 }
 
+/* A look at a JVM whose collector moves things must not take away what an earlier one has found. */
+static void later_look_finds_less(void **state)
+{
+	struct clew_runtime was = {.kind = CLEW_RT_JAVA}, now;
+
+	(void)state;
+	was.entry.java_eetop = 24;
+	was.java_wait.completable = 1 << 16;
+	now = was;
+	assert_false(clew_java__lacks(&now, &was));
+	now.java_wait.first = 40;
+	assert_false(clew_java__lacks(&now, &was));
+	assert_true(clew_java__lacks(&was, &now));
+	now.entry.java_eetop = 0;
+	assert_true(clew_java__lacks(&now, &was));
+	now = was;
+	now.java_wait.completable = 0;
+	assert_true(clew_java__lacks(&now, &was));
+	now = was;
+	now.kind = CLEW_RT_OTHER;
+	assert_true(clew_java__lacks(&now, &was));
+	assert_false(clew_java__lacks(&was, &now));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(garbage),
-		cmocka_unit_test(nothing_there),
-		cmocka_unit_test(version_unprintable),
-		cmocka_unit_test(classes_endless),
-		cmocka_unit_test(live_jvm),
+		cmocka_unit_test(garbage),	   cmocka_unit_test(later_look_finds_less),
+		cmocka_unit_test(nothing_there),   cmocka_unit_test(version_unprintable),
+		cmocka_unit_test(classes_endless), cmocka_unit_test(live_jvm),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

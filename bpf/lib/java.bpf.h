@@ -159,7 +159,8 @@ __noinline int java_what(__u64 at, __u64 me, __u32 tgid, int seen)
 	klass = user_u32(at + JAVA_KLASS);
 	if (!klass)
 		return seen;
-	if (klass == w->future && java_oop(p, user_u32(at + w->runner)) == me)
+	if ((klass == w->future || klass == w->scheduled) &&
+	    java_oop(p, user_u32(at + w->runner)) == me)
 		return JAVA_FOUND;
 	if (klass == w->async[0] || klass == w->async[1])
 		return JAVA_ASYNC;
@@ -438,8 +439,6 @@ __noinline __u64 java_wait(__u64 conn_id, __u64 ctx, __u64 ref, __u64 task, __u3
 	e->chain[1] = java_name(task, gc);
 	e->chain_len = 2;
 	SUBMIT(e);
-	if (ref == CLEW_JAVA_CLIENT)
-		return 0;
 	if (!who)
 		w->loose = JAVA_LOOSE;
 	if (!who || !w->loose || child_ref & CLEW_JAVA_VIRTUAL)
@@ -479,7 +478,8 @@ __noinline int java_holds(__u64 at, __u64 task, __u64 jt, __u64 who, __u32 gc)
 	    at >= user_u64(jt + w->tlab_top))
 		return 0;
 	klass = user_u32(at + JAVA_KLASS);
-	if (!klass || (klass != w->future && klass != w->bound && klass != w->completable))
+	if (!klass || (klass != w->future && klass != w->scheduled && klass != w->bound &&
+		       klass != w->completable && klass != w->minimal))
 		return 0;
 	if (user_u32(p->java_heap + p->java_gc_count) != gc)
 		return 0;

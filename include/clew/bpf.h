@@ -147,6 +147,7 @@ struct clew_java_wait {
 	__u16 set_map, map_table, map_next, node_hash, node_key, node_value; /* java.util */
 	__u16 event_sub, sub_reads, reads_now, reading_to, receiver, reader, headers_cf;
 	__u32 future, bound; /* FutureTask, ThreadPerTaskExecutor.ThreadBoundFuture */
+	__u32 scheduled;     /* ScheduledThreadPoolExecutor.ScheduledFutureTask */
 	__u32 async[2];	     /* CompletableFuture.AsyncSupply, .AsyncRun */
 	__u32 completable, signaller, co;
 	__u32 virtual_thread, runnable; /* its own, around its task */

@@ -24,8 +24,9 @@
 
 #define ONE_SHOT (CLEW_JAVA_VIRTUAL | CLEW_JAVA_JOB) /* begins and ends */
 
-/* Value of co->java_tasks, by its name: what a job gives to who waits for it. */
+/* Value of co->java_tasks, by its name: what a job or a call gives to who waits for it. */
 struct co_java_task {
+	struct co_node *call;	       /* reference: java.net.http's, or NULL */
 	struct co_thread *job;	       /* reference: who works on it, or NULL */
 	struct co_node *x;	       /* reference: who waits for it is at this, or NULL */
 	uint64_t waits_ctx, waits_ref; /* that one */
@@ -209,6 +210,7 @@ void co_java_task__drop(void *arg, void *val)
 
 	if (task->job)
 		co_thread__put(co, task->job);
+	co_node__put(co, task->call);
 	co_node__put(co, task->x);
 	free(task);
 }
@@ -267,6 +269,9 @@ static bool task_waiter(struct clew_correlate *co, struct co_java_task *task, ui
 	if (!x || x->answered || waiter == task->job)
 		return false;
 	task->several |= task->x && task->x != x;
+	if (task->several && task->call &&
+	    (task->call->wait == CO_WAIT_CONTEXT || task->call->wait == CO_WAIT_ANSWER))
+		co_link__client(co, task->call, NULL, CLEW_LINK_NONE, NULL);
 	if (!task->x)
 		task->x = co_node__get(x);
 	task->waits_ctx = who->ctx;
@@ -274,28 +279,42 @@ static bool task_waiter(struct clew_correlate *co, struct co_java_task *task, ui
 	return true;
 }
 
-/* Who waits for a job holds what another one will give. */
+static void call_ties(struct clew_correlate *co, const struct co_java_task *task)
+{
+	struct co_node *c = task->call;
+
+	if (c && task->x && !task->several && !task->x->answered && c->wait == CO_WAIT_CONTEXT &&
+	    c->rule == &co_rule_java && c->ex && task->x->req_ts <= c->req_ts)
+		co_link__until_answered(co, c, task->x, CLEW_LINK_INFERRED, co_ev_future);
+}
+
+/* Who waits for one thing holds what another job or call will give. */
 static void java_holds(struct clew_correlate *co, const struct clew_edge *edge)
 {
 	const struct clew_feed who = {.ctx = edge->ctx, .ref = edge->ref};
 	struct co_java_task *task = task_of(co, edge->h.pid, edge->child);
 
-	if (task && task_waiter(co, task, edge->h.pid, &who))
-		task_ties(co, task, NULL);
+	if (!task || !task_waiter(co, task, edge->h.pid, &who))
+		return;
+	task_ties(co, task, NULL);
+	call_ties(co, task);
 }
 
-/* java.net.http is about to read the answer of a call, for which somebody waits. */
+/* java.net.http is about to read the answer of a call, for which somebody waits, or not yet. */
 static void java_called(struct clew_correlate *co, const struct clew_edge *edge, struct co_node *c)
 {
 	const struct clew_feed who = {.ctx = edge->child, .ref = edge->chain[0]};
-	struct co_node *x;
+	struct co_java_task *task;
 
-	if (edge->chain_len != 2 || c->wait != CO_WAIT_CONTEXT || c->rule != &co_rule_java ||
-	    !c->ex || c->answered)
+	if (edge->chain_len != 2 || c->wait != CO_WAIT_CONTEXT || c->answered)
 		return;
-	x = open_request(thread_of(co, c->pid, &who, false));
-	if (x && !x->answered && x->req_ts <= c->req_ts)
-		co_link__until_answered(co, c, x, CLEW_LINK_INFERRED, co_ev_future);
+	task = task_of(co, c->pid, edge->chain[1]);
+	if (!task)
+		return;
+	co_node__put(co, task->call);
+	task->call = co_node__get(c);
+	if (!who.ctx || task_waiter(co, task, c->pid, &who))
+		call_ties(co, task);
 }
 
 /*

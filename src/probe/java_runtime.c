@@ -279,6 +279,8 @@ static void read_waits(struct jvm *j, struct clew_java_live *ret)
 		w->node_thread = (uint16_t)f[J_NODE_THREAD];
 		w->node_next = (uint16_t)f[J_NODE_NEXT];
 		w->future = jvm__narrow(j, j->klass[J_FUTURE_RUNNER]);
+		if (f[J_SCHEDULED])
+			w->scheduled = jvm__narrow(j, j->klass[J_SCHEDULED]);
 		if (f[J_BOUND_THREAD] && f[J_CONT] && f[J_CONT_TARGET] && f[J_CONT_TASK]) {
 			w->cont = (uint16_t)f[J_CONT];
 			w->cont_target = (uint16_t)f[J_CONT_TARGET];

@@ -103,6 +103,8 @@ static const struct {
 	[J_FUTURE_WAITERS] = {"java/util/concurrent/FutureTask", "waiters"},
 	[J_NODE_THREAD] = {"java/util/concurrent/FutureTask$WaitNode", "thread"},
 	[J_NODE_NEXT] = {"java/util/concurrent/FutureTask$WaitNode", "next"},
+	[J_SCHEDULED] = {"java/util/concurrent/ScheduledThreadPoolExecutor$ScheduledFutureTask",
+			 "period"},
 	[J_BOUND_THREAD] = {"java/util/concurrent/ThreadPerTaskExecutor$ThreadBoundFuture",
 			    "thread"},
 	[J_CF_RESULT] = {"java/util/concurrent/CompletableFuture", "result"},

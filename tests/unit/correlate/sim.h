@@ -411,14 +411,21 @@ INLINE void sim_java_wait(struct sim *sim, const struct who *w, uint64_t conn_id
 	sim_java_edge(sim, w, &e);
 }
 
-/* java.net.http's thread, `w`, reads the answer on `conn_id`, for which `waiter` waits. */
+/* The name of what the call whose answer comes in next will give. */
+INLINE uint64_t sim_java_future(const struct sim *sim)
+{
+	return 0x600000000000 + sim->now;
+}
+
+/* java.net.http's thread, `w`, reads the answer on `conn_id`, for which `waiter` waits, or nobody.
+ */
 INLINE void sim_java_call(struct sim *sim, const struct who *w, uint64_t conn_id,
 			  const struct who *waiter)
 {
 	struct clew_edge e = {.kind = CLEW_EDGE_JAVA_CALL,
 			      .conn_id = conn_id,
-			      .child = waiter->ctx,
-			      .chain = {waiter->ref, 0x700000001000},
+			      .child = waiter ? waiter->ctx : 0,
+			      .chain = {waiter ? waiter->ref : 0, sim_java_future(sim)},
 			      .chain_len = 2};
 
 	sim_java_edge(sim, w, &e);

@@ -656,6 +656,31 @@ static void http_client_in_vain(void **state)
 		assert_root(c[i]);
 }
 
+/* sendAsync() twice, then get() each; a third future is held by two. */
+static void http_client_fan_out(void **state)
+{
+	struct app *a = *state;
+	struct who p = job(1, 7), q = job(2, 7), w = client();
+	struct sim_ex *x = rx(a, 0, p), *y = rx(a, 1, q), *c[3];
+	uint64_t name[3];
+
+	for (int i = 0; i < 3; i++) {
+		c[i] = tx(a, i, w);
+		name[i] = sim_java_future(&a->sim);
+		sim_java_call(&a->sim, &w, c[i]->ex.conn->id, i ? NULL : &p);
+		end(a, c[i], w);
+	}
+	sim_java_held(&a->sim, &p, name[1]);
+	sim_java_held(&a->sim, &p, name[2]);
+	sim_java_held(&a->sim, &q, name[2]);
+	end(a, x, p);
+	end(a, y, q);
+	sim_settle(&a->sim);
+	assert_parent(c[0], x, CLEW_LINK_INFERRED, "future");
+	assert_parent(c[1], x, CLEW_LINK_INFERRED, "future");
+	assert_root(c[2]);
+}
+
 /* What nobody will claim leaves when its job is over, not when the window ends. */
 static void job_is_over(void **state)
 {
@@ -699,6 +724,7 @@ int main(void)
 		J(another_job_of_the_thread),
 		J(http_client),
 		J(http_client_in_vain),
+		J(http_client_fan_out),
 		J(fan_out),
 		J(held_in_vain),
 		J(job_is_over),

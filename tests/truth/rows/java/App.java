@@ -33,6 +33,7 @@ public class App {
 	static final HttpClient client =
 		HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
 	static final ExecutorService pool = Executors.newFixedThreadPool(4);
+	static final ExecutorService scheduled = Executors.newScheduledThreadPool(4);
 	static final ExecutorService virtual = virtualExecutor();
 	static final ForkJoinPool forkJoin = new ForkJoinPool(4);
 	static final LinkedBlockingQueue<Item> queue = new LinkedBlockingQueue<>();
@@ -189,6 +190,20 @@ public class App {
 		return worst;
 	}
 
+	static int fanAsync(Req r) throws Exception {
+		List<CompletableFuture<Integer>> all = new ArrayList<>();
+		int worst = 0;
+
+		for (int n = 0; n < 4; n++) {
+			nap();
+			all.add(client.sendAsync(request(NEXT + "/one/" + r.id + "/" + r.k + n, null, 30000),
+						 BodyHandlers.ofString()).thenApply(a -> a.statusCode()));
+		}
+		for (CompletableFuture<Integer> f : all)
+			worst = Math.max(worst, f.join());
+		return worst;
+	}
+
 	/** Holds what others wait for, too, while it waits for its own. */
 	static int board(Req r) throws Exception {
 		Future<Integer> own = pool.submit(() -> r.call(0));
@@ -293,6 +308,8 @@ public class App {
 		case "fan": return fan(r);
 		case "fanvars": return fanVariables(r);
 		case "fanjoin": return fanJoin(r);
+		case "fanasync": return fanAsync(r);
+		case "scheduled": return scheduled.submit(() -> r.call(0)).get();
 		case "board": return board(r);
 		case "flush": return flush(r);
 		case "submit": return pool.submit(() -> r.call(0)).get();

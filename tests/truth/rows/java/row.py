@@ -26,6 +26,8 @@ ROW = Row("Java HttpServer", start, [
          serve="virtual"),
     Case(["err", "abort"], "17, HttpClient.send, failing calls", client="sync"),
     Case(["one", "seq"], "25, HttpClient.sendAsync and get", client="async", java=25),
+    # most of the answers come while it makes the next call
+    Case(["fanasync"], "17, HttpClient.sendAsync four times", client="async", recall=0.3),
     # who waits for the call is a job, for which another one waits
     Case(["submit"], "17, HttpClient.send in a pool", client="sync", recall=0.0),
     Case(["one", "seq"], "17, serial collector", jvm=["-XX:+UseSerialGC", "-Xmn4m"]),
@@ -34,6 +36,7 @@ ROW = Row("Java HttpServer", start, [
     Case(["after"], "17, after the response", recall=0.0),
     # what is read while a collector works is not believed
     Case(["submit", "supply", "apply"], "17, pool, waited for", recall=0.95, tags=["ci"]),
+    Case(["scheduled"], "17, pool, scheduled", recall=0.95),
     Case(["submit", "supply", "apply"], "25, pool, waited for", recall=0.95, java=25),
     # a future that a collection moved, or that a full buffer of its thread separates from the
     # others, is not known for its maker's any more

@@ -28,7 +28,8 @@ import sys
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [os.path.join(HERE, "..", "e2e")]
+sys.path[:0] = [os.path.join(HERE, "..", "e2e"), os.path.join(HERE, "..", "truth")]
+import jdk  # noqa: E402
 from harness import apps, case, clew, proc  # noqa: E402
 
 
@@ -130,6 +131,19 @@ def start_go_quick(env):
     return p, [p.pid]
 
 
+def start_java(client):
+    """The application of the truth row, calling a leaf by `client`."""
+    def start(env):
+        row = os.path.join(HERE, "..", "truth", "rows", "java", "row.py")
+        classes, port = jdk.javac("java", row, "App.java"), proc.free_port()
+        p = env.start("java", [jdk.java(17), "-Xmx512m", "-Dhttp.maxConnections=200",
+                               "-Dsun.net.httpserver.nodelay=true", "-cp", classes, "App"],
+                      env={"LISTEN": f"127.0.0.1:{port}", "CLIENT": client,
+                           "NEXT": apps.leaf(env, delay_ms=0).url + "/l"})
+        return apps._tcp(env, p, "127.0.0.1", port), [p.pid]
+    return start
+
+
 def start_redis(env):
     port = proc.free_port()
     p = env.start("redis", ["redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "",
@@ -167,6 +181,9 @@ ROWS = [
     Row("gocall", "Go net/http + a call out", start_go_calls, wrk("/g/one/1/0", 64)),
     Row("node", "Node http, 5-byte answer", start_node, wrk("/")),
     Row("gofan", "Go net/http + four calls in goroutines", start_go_quick, wrk("/fan")),
+    Row("java", "Java, a call out", start_java("url"), wrk("/a/one/1", 64)),
+    Row("javapool", "Java, a call out in a pool's job", start_java("url"), wrk("/a/submit/1", 64)),
+    Row("javahttp", "Java, a call out by java.net.http", start_java("sync"), wrk("/a/one/1", 64)),
     Row("redis", "Redis GET (a protocol left early)", start_redis, redis_benchmark,
         {"rps": (0.86, "min"), "cpu": (1.12, "max"), "p99": (1.15, "max")}),
     Row("bystander", "nginx that is not traced, beside clew", start_nginx, wrk("/tiny"),

@@ -176,7 +176,7 @@ static void request_head(struct http1 *h, const struct http1_msg *msg,
 		enter_body(d, HTTP1_LENGTH, msg->length);
 	} else {
 		end_request(h, 0, HTTP1_START);
-		if (http1_head__is(&msg->method, "CONNECT"))
+		if (http1_head__is(&msg->h.method, "CONNECT"))
 			enter(d, HTTP1_TUNNEL);
 	}
 }

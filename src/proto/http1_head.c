@@ -54,7 +54,7 @@ static bool same(const char *p, const char *lower, size_t n)
 	return true;
 }
 
-bool http1_head__is(const struct http1_slice *s, const char *text)
+bool http1_head__is(const struct proto_slice *s, const char *text)
 {
 	return s->n == strlen(text) && !memcmp(s->p, text, s->n);
 }
@@ -104,12 +104,12 @@ static int parse_request_line(const char *p, const char *end, struct http1_msg *
 		return HTTP1_HEAD_BAD;
 	if (memcmp(version - 1, " HTTP/1.", 8) || (end[-1] != '0' && end[-1] != '1'))
 		return HTTP1_HEAD_BAD;
-	msg->method = (struct http1_slice){p, (uint32_t)(sp - p)};
-	msg->target = (struct http1_slice){sp + 1, (uint32_t)(version - 1 - (sp + 1))};
-	if (!target_starts(sp + 1, msg->target.n, http1_head__is(&msg->method, "CONNECT")))
+	msg->h.method = (struct proto_slice){p, (uint32_t)(sp - p)};
+	msg->h.target = (struct proto_slice){sp + 1, (uint32_t)(version - 1 - (sp + 1))};
+	if (!target_starts(sp + 1, msg->h.target.n, http1_head__is(&msg->h.method, "CONNECT")))
 		return HTTP1_HEAD_BAD;
 	/* No space may stand in a target: whoever accepts it may cut it elsewhere than we do. */
-	if (memchr(msg->target.p, ' ', msg->target.n))
+	if (memchr(msg->h.target.p, ' ', msg->h.target.n))
 		msg->doubt = msg->cut = 1;
 	msg->minor = (uint8_t)(end[-1] - '0');
 	return HTTP1_HEAD_OK;
@@ -189,15 +189,15 @@ static void parse_codings(const char *p, size_t n, struct http1_msg *msg)
 
 enum { LINE_OTHER = 0, LINE_FRAMING, LINE_KEPT, LINE_FIRST };
 
-static void keep(struct http1_msg *msg, enum http1_header which, const char *p, size_t n)
+static void keep(struct http1_msg *msg, enum proto_header which, const char *p, size_t n)
 {
 	if (msg->response)
 		return;
 	msg->last = LINE_KEPT;
-	if (!msg->header[which].p)
-		msg->header[which] = (struct http1_slice){p, (uint32_t)n};
-	else if (which == HTTP1_TRACEPARENT)
-		msg->duplicate_traceparent = 1;
+	if (!msg->h.header[which].p)
+		msg->h.header[which] = (struct proto_slice){p, (uint32_t)n};
+	else if (which == PROTO_TRACEPARENT)
+		msg->h.duplicate_traceparent = 1;
 }
 
 static void keep_tracestate(struct http1_msg *msg, const char *p, size_t n)
@@ -205,8 +205,8 @@ static void keep_tracestate(struct http1_msg *msg, const char *p, size_t n)
 	if (msg->response)
 		return;
 	msg->last = LINE_KEPT;
-	if (msg->nr_tracestates < HTTP1_TRACESTATES)
-		msg->tracestate[msg->nr_tracestates++] = (struct http1_slice){p, (uint32_t)n};
+	if (msg->h.nr_tracestates < PROTO_TRACESTATES)
+		msg->h.tracestate[msg->h.nr_tracestates++] = (struct proto_slice){p, (uint32_t)n};
 	else
 		msg->cut = 1;
 }
@@ -218,25 +218,25 @@ static void parse_field(struct http1_msg *msg, const char *name, size_t n, const
 	switch (n) {
 	case 4:
 		if (same(name, "host", 4))
-			keep(msg, HTTP1_HOST, p, len);
+			keep(msg, PROTO_HOST, p, len);
 		break;
 	case 9:
 		if (same(name, "forwarded", 9))
-			keep(msg, HTTP1_FORWARDED, p, len);
+			keep(msg, PROTO_FORWARDED, p, len);
 		break;
 	case 10:
 		if (same(name, "user-agent", 10))
-			keep(msg, HTTP1_USER_AGENT, p, len);
+			keep(msg, PROTO_USER_AGENT, p, len);
 		else if (same(name, "tracestate", 10))
 			keep_tracestate(msg, p, len);
 		break;
 	case 11:
 		if (same(name, "traceparent", 11))
-			keep(msg, HTTP1_TRACEPARENT, p, len);
+			keep(msg, PROTO_TRACEPARENT, p, len);
 		break;
 	case 12:
 		if (same(name, "content-type", 12))
-			keep(msg, HTTP1_CONTENT_TYPE, p, len);
+			keep(msg, PROTO_CONTENT_TYPE, p, len);
 		break;
 	case 14:
 		if (same(name, "content-length", 14)) {
@@ -246,14 +246,14 @@ static void parse_field(struct http1_msg *msg, const char *name, size_t n, const
 		break;
 	case 15:
 		if (same(name, "x-forwarded-for", 15))
-			keep(msg, HTTP1_X_FORWARDED_FOR, p, len);
+			keep(msg, PROTO_X_FORWARDED_FOR, p, len);
 		break;
 	case 17:
 		if (same(name, "transfer-encoding", 17)) {
 			msg->last = LINE_FRAMING;
 			parse_codings(p, len, msg);
 		} else if (same(name, "x-forwarded-proto", 17)) {
-			keep(msg, HTTP1_X_FORWARDED_PROTO, p, len);
+			keep(msg, PROTO_X_FORWARDED_PROTO, p, len);
 		}
 		break;
 	}
@@ -322,7 +322,7 @@ int http1_head__parse(const char *p, size_t n, bool response, bool partial, stru
 	size_t line_ends = 0;
 	int rc;
 
-	memset(msg, 0, offsetof(struct http1_msg, tracestate));
+	memset(msg, 0, offsetof(struct http1_msg, h.tracestate));
 	msg->response = response;
 	msg->last = LINE_FIRST;
 	for (;; at = nl + 1) {
@@ -404,7 +404,7 @@ static bool request_line(const char *p, const char *nl)
 {
 	struct http1_msg msg;
 
-	memset(&msg, 0, offsetof(struct http1_msg, tracestate));
+	memset(&msg, 0, offsetof(struct http1_msg, h.tracestate));
 	return parse_request_line(p, nl > p && nl[-1] == '\r' ? nl - 1 : nl, &msg) == HTTP1_HEAD_OK;
 }
 

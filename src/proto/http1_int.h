@@ -13,6 +13,8 @@
 #include <clew/ledger.h>
 #include <clew/proto.h>
 
+#include "head.h"
+
 #define HTTP1_HEAD_MAX	   65536 /* a head that is split over pieces is kept up to this size */
 #define HTTP1_PIPELINE_MAX 256
 #define HTTP1_JUNK_MAX	   65536 /* bytes that are no message, after which the parser gives up */
@@ -22,30 +24,9 @@
 
 /* ---- http1_head.c ---------------------------------------------------------------------------- */
 
-struct http1_slice {
-	const char *p; /* borrowed from the head's bytes */
-	uint32_t n;
-};
-
-enum http1_header {
-	HTTP1_HOST,
-	HTTP1_TRACEPARENT,
-	HTTP1_USER_AGENT,
-	HTTP1_FORWARDED,
-	HTTP1_X_FORWARDED_FOR,
-	HTTP1_X_FORWARDED_PROTO,
-	HTTP1_CONTENT_TYPE,
-	HTTP1_HEADERS,
-};
-
 enum http1_coding { HTTP1_TE_NONE = 0, HTTP1_TE_CHUNKED, HTTP1_TE_OTHER };
 
-#define HTTP1_TRACESTATES 8
-
 struct http1_msg {
-	struct http1_slice method, target;
-	struct http1_slice header[HTTP1_HEADERS];
-	uint32_t nr_tracestates;
 	uint32_t len;	 /* of the head, blank line included */
 	uint64_t length; /* Content-Length, when has_length */
 	uint16_t status;
@@ -56,9 +37,8 @@ struct http1_msg {
 	uint8_t nr_chunked;
 	uint8_t doubt; /* where the body ends cannot be relied on */
 	uint8_t cut;   /* a header that matters was folded or did not fit */
-	uint8_t duplicate_traceparent;
-	uint8_t last; /* what the previous header line was, for folded lines */
-	struct http1_slice tracestate[HTTP1_TRACESTATES]; /* set up to nr_tracestates */
+	uint8_t last;  /* what the previous header line was, for folded lines */
+	struct proto_head h;
 };
 
 enum http1_head_result { HTTP1_HEAD_BAD = -1, HTTP1_HEAD_PART = 0, HTTP1_HEAD_OK = 1 };
@@ -75,7 +55,7 @@ bool http1_head__starts(const char *p, size_t n, bool response);
 /* As above, with any method. */
 bool http1_head__could(const char *p, size_t n, bool response);
 int http1_head__detect(const uint8_t *p, size_t n);
-bool http1_head__is(const struct http1_slice *s, const char *text);
+bool http1_head__is(const struct proto_slice *s, const char *text);
 /* Offset behind the blank line in p, searching line ends from `from` on; 0: not there. */
 size_t http1_head__end(const char *p, size_t n, size_t from);
 

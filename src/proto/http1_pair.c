@@ -43,8 +43,6 @@
 
 #include "http1_int.h"
 
-#define TARGET_KEEP	  512 /* of a target, when other texts need the room */
-#define TRACESTATE_KEEP	  512
 #define ALTERNATED_ENOUGH 16
 
 static struct http1_slot *slots(struct http1 *h)
@@ -120,95 +118,6 @@ bool http1_pair__waiting(const struct http1 *h)
 
 /* ---- one exchange ---------------------------------------------------------------------------- */
 
-static struct clew_text put_text(struct clew_exchange *ex, const struct http1_slice *s,
-				 uint32_t max)
-{
-	uint32_t room = CLEW_EXCHANGE_TEXT - ex->text_used;
-	struct clew_text t = {0, 0};
-
-	t.len = s->n < max ? s->n : max;
-	if (t.len > room)
-		t.len = room;
-	if (!t.len)
-		return (struct clew_text){0, 0};
-	t.off = ex->text_used;
-	memcpy(ex->text + t.off, s->p, t.len);
-	ex->text_used += t.len;
-	return t;
-}
-
-/* All lines as one list (RFC 9110 5.3). What does not fit is left out by whole members. */
-static void put_tracestate(struct clew_exchange *ex, const struct http1_msg *msg)
-{
-	uint32_t room = CLEW_EXCHANGE_TEXT - ex->text_used, len = 0;
-	char *to = ex->text + ex->text_used;
-
-	if (room > TRACESTATE_KEEP)
-		room = TRACESTATE_KEEP;
-	for (uint32_t i = 0; i < msg->nr_tracestates; i++) {
-		const struct http1_slice *s = &msg->tracestate[i];
-		uint32_t n = s->n, comma = len && n;
-
-		if (comma + n > room - len) {
-			for (n = room - len > comma ? room - len - comma : 0; n; n--)
-				if (s->p[n] == ',')
-					break;
-			if (n) {
-				if (comma)
-					to[len++] = ',';
-				memcpy(to + len, s->p, n);
-				len += n;
-			}
-			break;
-		}
-		if (comma)
-			to[len++] = ',';
-		memcpy(to + len, s->p, n);
-		len += n;
-	}
-	if (!len)
-		return;
-	ex->tracestate = (struct clew_text){ex->text_used, len};
-	ex->text_used += len;
-}
-
-static uint32_t least(uint32_t n, uint32_t max)
-{
-	return n < max ? n : max;
-}
-
-/*
- * Who gets the room when all of it is asked for: method, traceparent, 512 bytes of the target,
- * host (255), tracestate (512, whole members), then the rest in the order of their use. A target
- * may take what the others leave; one that is cut makes the head incomplete.
- */
-static void put_texts(struct clew_exchange *ex, const struct http1_msg *msg)
-{
-	const struct http1_slice *hd = msg->header;
-	uint32_t rest =
-		msg->method.n + least(hd[HTTP1_TRACEPARENT].n, 64) + least(hd[HTTP1_HOST].n, 255) +
-		least(hd[HTTP1_USER_AGENT].n, 192) + least(hd[HTTP1_FORWARDED].n, 128) +
-		least(hd[HTTP1_X_FORWARDED_FOR].n, 128) + least(hd[HTTP1_X_FORWARDED_PROTO].n, 16) +
-		least(hd[HTTP1_CONTENT_TYPE].n, 64);
-	uint32_t target;
-
-	for (uint32_t i = 0; i < msg->nr_tracestates; i++)
-		rest += least(msg->tracestate[i].n, TRACESTATE_KEEP) + 1;
-	target = rest < CLEW_EXCHANGE_TEXT - TARGET_KEEP ? CLEW_EXCHANGE_TEXT - rest : TARGET_KEEP;
-	ex->method = put_text(ex, &msg->method, 32);
-	ex->traceparent = put_text(ex, &hd[HTTP1_TRACEPARENT], 64);
-	ex->target = put_text(ex, &msg->target, target);
-	ex->host = put_text(ex, &hd[HTTP1_HOST], 255);
-	put_tracestate(ex, msg);
-	ex->user_agent = put_text(ex, &hd[HTTP1_USER_AGENT], 192);
-	ex->forwarded = put_text(ex, &hd[HTTP1_FORWARDED], 128);
-	ex->x_forwarded_for = put_text(ex, &hd[HTTP1_X_FORWARDED_FOR], 128);
-	ex->x_forwarded_proto = put_text(ex, &hd[HTTP1_X_FORWARDED_PROTO], 16);
-	ex->content_type = put_text(ex, &hd[HTTP1_CONTENT_TYPE], 64);
-	if (msg->target.n > ex->target.len)
-		ex->incomplete |= CLEW_INC_REQUEST_HEAD;
-}
-
 static struct clew_exchange *new_exchange(struct http1 *h, const struct http1_msg *msg,
 					  const struct clew_feed *first,
 					  const struct clew_feed *feed, uint16_t incomplete)
@@ -225,13 +134,12 @@ static struct clew_exchange *new_exchange(struct http1 *h, const struct http1_ms
 	ex->incomplete = incomplete;
 	if (msg->cut)
 		ex->incomplete |= CLEW_INC_REQUEST_HEAD;
-	ex->duplicate_traceparent = msg->duplicate_traceparent;
 	ex->req = *feed;
 	ex->req.ts = first->ts;
 	ex->req.pos = first->pos;
 	ex->req_end_ts = feed->ts;
 	ex->req_wire = msg->len;
-	put_texts(ex, msg);
+	proto_head__put(&msg->h, ex);
 	return ex;
 }
 
@@ -359,9 +267,9 @@ void http1_pair__request(struct http1 *h, const struct http1_msg *msg,
 	uint32_t flags = 0;
 	int why;
 
-	if (http1_head__is(&msg->method, "HEAD"))
+	if (http1_head__is(&msg->h.method, "HEAD"))
 		flags = HTTP1_IS_HEAD;
-	else if (http1_head__is(&msg->method, "CONNECT"))
+	else if (http1_head__is(&msg->h.method, "CONNECT"))
 		flags = HTTP1_IS_CONNECT;
 	h->seen = 1;
 	h->junk = 0;

@@ -34,7 +34,7 @@ PARSERS = """
     src/probe/elf.c src/probe/facts.c src/probe/go_runtime.c src/probe/haproxy.c src/probe/insn.c
     src/probe/java_runtime.c src/probe/node_runtime.c src/probe/procfs.c src/probe/python_runtime.c
     src/probe/resource.c src/probe/runtime.c src/probe/select.c src/probe/service_name.c
-    src/proto/http1.c src/proto/http1_body.c src/proto/http1_head.c src/proto/http1_pair.c
+    src/proto/head.c src/proto/http1.c src/proto/http1_body.c src/proto/http1_head.c src/proto/http1_pair.c
     src/span/build.c src/span/redact.c
 """.split()
 # What the events of a stream lead to, behind the parsers: shown, without a bar of its own.

@@ -321,7 +321,7 @@ static __always_inline int unix_ended(__u32 slot, struct sock *sk)
 	    KREAD(sock, sk, sk_receive_queue.qlen))
 		return 0;
 	c = bpf_map_lookup_elem(&conns, &key);
-	if (!c || !c->announced || c->class != CLEW_CLASS_HTTP)
+	if (!c || !c->announced || !conn_followed(c))
 		return 0;
 	w = work_of(slot);
 	if (!w)

@@ -5,7 +5,7 @@
  *   event     the kernel (or a recording) says that bytes crossed a socket   clew_pipeline__feed
  *   correlate learns who ran, and every edge between execution contexts      clew_correlate__event
  *   conn      puts the bytes into stream order and feeds the parser          clew_conns__feed
- *   proto     finds requests and responses: an exchange                      (clew_http1)
+ *   proto     finds requests and responses: an exchange                      (src/proto/registry.c)
  *   correlate holds the exchange until its parent is final                   clew_correlate__*
  *   span      builds the OpenTelemetry span                                  clew_build__http
  *   enrich    knows whose it is: service, process, host, container           clew_enrich__*

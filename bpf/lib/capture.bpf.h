@@ -313,13 +313,13 @@ static __always_inline bool is_first_read(const struct clew_kconn *c, const stru
  * interest. A connection met in its middle may be inside a body: it gets a few flips, as does one
  * whose first bytes could not be `seen` (sendfile, many buffers, a page that is not present).
  */
-static __always_inline bool conn_classify(struct clew_kconn *c, enum sign sign, bool flip,
-					  bool seen)
+static __always_inline bool conn_classify(struct clew_kconn *c, enum sign sign, __u8 first,
+					  bool flip, bool seen)
 {
-	if (c->class == CLEW_CLASS_HTTP)
+	if (conn_followed(c))
 		return true;
 	if (sign != SIGN_NONE) {
-		c->class = CLEW_CLASS_HTTP;
+		c->class = first == 1 ? CLEW_CLASS_FASTCGI : CLEW_CLASS_HTTP;
 		return true;
 	}
 	if (flip)
@@ -353,7 +353,7 @@ static __always_inline bool capture_flip(struct clew_kconn *c, const struct io *
 	bool seen = false;
 	__u64 w = 0;
 
-	if (c->class == CLEW_CLASS_HTTP && c->role) { /* known: no need to look */
+	if (conn_followed(c) && c->role) { /* known: no need to look */
 		sign = (io->dir == CLEW_RECV) == (c->role == CLEW_ROLE_SERVER) ? SIGN_REQUEST
 									       : SIGN_RESPONSE;
 	} else if (io->base && io->len) {
@@ -365,10 +365,10 @@ static __always_inline bool capture_flip(struct clew_kconn *c, const struct io *
 		else
 			count(CLEW_STAT_COPY_FAILED);
 	}
-	if (!io->ret && c->class != CLEW_CLASS_HTTP)
+	if (!io->ret && !conn_followed(c))
 		return false;
 	c->last_dir = io->dir;
-	if (!conn_classify(c, sign, flip, seen))
+	if (!conn_classify(c, sign, (__u8)w, flip, seen))
 		return false;
 	c->budget = sign == SIGN_RESPONSE ? config.response_budget : config.request_budget;
 	if (!c->role && sign != SIGN_NONE)
@@ -379,11 +379,13 @@ static __always_inline bool capture_flip(struct clew_kconn *c, const struct io *
 }
 
 /* What is copied, and where the rest ends. */
-static __always_inline void cut_set(struct work *w, const struct clew_kconn *c)
+static __always_inline void cut_set(struct work *w, struct clew_kconn *c)
 {
 	struct cut *cut = &w->cut;
 	const struct io *io = &w->io;
 
+	if (c->class == CLEW_CLASS_FASTCGI && c->budget < CLEW_FASTCGI_LEAST)
+		c->budget = CLEW_FASTCGI_LEAST;
 	cut->conn_id = c->id;
 	cut->dir = io->dir;
 	cut->flags = io->flags | (c->from_start ? 0 : CLEW_SEG_LATE);

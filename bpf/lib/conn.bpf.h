@@ -168,15 +168,23 @@ static __always_inline void conn_connecting(struct sock *sk, __u64 ino)
 	}
 }
 
+static __always_inline bool conn_followed(const struct clew_kconn *c)
+{
+	return c->class >= CLEW_CLASS_HTTP;
+}
+
 enum sign { SIGN_NONE, SIGN_REQUEST, SIGN_RESPONSE };
 
 /*
- * Do these first (up to eight) bytes look like the start of an HTTP/1 message? A method is an
- * uppercase token (RFC 9110 9.1 registers no other); "PRI * HTTP/2.0" is HTTP/2's preface.
- * Generous here, exact in the parser: it tells the kernel to leave what it refuses.
+ * Do these first (up to eight) bytes look like the start of a message that is followed? HTTP/1: a
+ * method is an uppercase token (RFC 9110 9.1 registers no other); "PRI * HTTP/2.0" is HTTP/2's
+ * preface. Generous here, exact in the parser: it tells the kernel to leave what it refuses.
  */
 static __always_inline enum sign classify(__u64 w, __u32 n)
 {
+	/* FastCGI: the header of BEGIN_REQUEST (1.0, 8), whatever its id and padding */
+	if (n >= 8 && (w & 0xff00ffff0000ffffULL) == 0x0000080000000101ULL)
+		return SIGN_REQUEST;
 #pragma unroll
 	for (int i = 0; i < 2; i++) { /* an empty line may stand before it (RFC 9112 2.2) */
 		__u8 ch = (__u8)w;

@@ -240,7 +240,18 @@ struct clew_py_call {
 
 #define CLEW_PY_JOINS 4 /* Tasks that wait for one another which are followed */
 
-enum clew_conn_class { CLEW_CLASS_UNKNOWN = 0, CLEW_CLASS_HTTP = 1, CLEW_CLASS_IGNORED = 2 };
+enum clew_conn_class {
+	CLEW_CLASS_UNKNOWN = 0,
+	CLEW_CLASS_IGNORED,
+	CLEW_CLASS_HTTP, /* this and what follows are captured */
+	CLEW_CLASS_FASTCGI,
+};
+
+/*
+ * FastCGI: so many bytes of each call are copied, whatever was copied before. A program writes and
+ * reads the headers of records at the beginning of a call: an answer's end is seen.
+ */
+#define CLEW_FASTCGI_LEAST 32
 
 /* Value of map `conns`, key: address of struct sock. */
 struct clew_kconn {

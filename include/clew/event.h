@@ -263,6 +263,8 @@ enum clew_runtime_kind {
 	CLEW_RT_JAVA = 6,
 	CLEW_RT_TOKIO = 7,
 	CLEW_RT_HAPROXY = 8,
+	CLEW_RT_PHP =
+		9, /* PHP-FPM: a process serves one request at a time, whatever it waits for */
 	CLEW_RT_KINDS,
 };
 

@@ -53,6 +53,12 @@ struct clew_text {
 	uint32_t off, len; /* into clew_exchange.text; len 0 and off 0: absent */
 };
 
+/* What carried the HTTP request. */
+enum clew_protocol {
+	CLEW_HTTP1 = 0,
+	CLEW_FASTCGI, /* as parameters, between a web server and its application */
+};
+
 #define CLEW_EXCHANGE_TEXT 1024 /* bytes for method, target and headers of one exchange */
 
 struct clew_exchange {
@@ -65,11 +71,12 @@ struct clew_exchange {
 	uint8_t is_server;  /* this process received the request */
 	uint8_t http_minor; /* HTTP/1.x */
 	uint8_t resp_minor;
-	uint16_t status;	       /* 0: no response */
+	uint16_t status;	       /* 0: no response, or it is not known (RESPONSE_HEAD) */
 	uint16_t incomplete;	       /* enum clew_incomplete bits */
 	uint8_t upgraded;	       /* 101, or 2xx to CONNECT: the connection left HTTP */
 	uint8_t duplicate_traceparent; /* more than one traceparent header: not to be used */
-	uint8_t pad[2];
+	uint8_t protocol;	       /* enum clew_protocol */
+	uint8_t pad;
 	/*
 	 * ts and pos are those of the request's first byte; who ran (pid ... seg_flags) is taken
 	 * from the piece that completed the head: a Go server reads the first byte of a
@@ -139,6 +146,12 @@ struct clew_proto_ops {
 	void (*close)(void *state, uint64_t ts);
 };
 
-extern const struct clew_proto_ops clew_http1;
+extern const struct clew_proto_ops clew_http1, clew_fastcgi;
+
+/*
+ * clew_proto__detect - which protocol do these first bytes of a direction speak? Returns as
+ * detect() does; *ret is written in any case, with the protocol to try where none is certain.
+ */
+int clew_proto__detect(const uint8_t *p, size_t n, const struct clew_proto_ops **ret);
 
 #endif

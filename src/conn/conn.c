@@ -294,7 +294,8 @@ static void conn_ignore(struct clew_conns *conns, struct clew_conn *c, uint64_t 
  * the middle of one, and the parser waits for the next. */
 static int conn_begin(struct clew_conns *conns, struct clew_conn *c, const struct clew_segment *seg)
 {
-	int is = clew_http1.detect(seg->data, seg->cap);
+	const struct clew_proto_ops *proto;
+	int is = clew_proto__detect(seg->data, seg->cap, &proto);
 
 	if (is == 0 && c->from_start)
 		return -EPROTO;
@@ -304,7 +305,7 @@ static int conn_begin(struct clew_conns *conns, struct clew_conn *c, const struc
 		c->role = seg->dir == CLEW_RECV ? CLEW_ROLE_CLIENT : CLEW_ROLE_SERVER;
 	if (c->role == CLEW_ROLE_UNKNOWN)
 		return 0; /* nothing to go by yet */
-	c->proto = &clew_http1;
+	c->proto = proto;
 	c->parser = calloc(1, c->proto->size);
 	if (!c->parser)
 		return -ENOMEM;

@@ -11,6 +11,10 @@
  *     responder's thread id alone was wrong in more than half of the cases there).
  * The last can only be known when the answer begins, so the claim waits for that. The first can
  * only be known while waits are watched: from the read to the call, without a gap.
+ *
+ * PHP-FPM needs no watching: its workers accept a connection when the last request is answered and
+ * not before (fcgi_accept_request() in main/fastcgi.c), so what curl polls meanwhile is no event
+ * loop that serves others. Its segments never carry CLEW_SEG_LOOP; the rest of the rule stands.
  */
 #include "correlate/internal.h"
 
@@ -104,7 +108,8 @@ bool co_thread_rule__stands(struct clew_correlate *co, const struct co_node *x)
 }
 
 const struct co_rule co_rule_thread = {
-	.runtimes = 1U << CLEW_RT_UNKNOWN | 1U << CLEW_RT_PYTHON | 1U << CLEW_RT_JAVA,
+	.runtimes = 1U << CLEW_RT_UNKNOWN | 1U << CLEW_RT_PYTHON | 1U << CLEW_RT_JAVA |
+		    1U << CLEW_RT_PHP,
 	.segment = co_py_rule__segment,
 	.request = co_thread_rule__request,
 	.claim = co_thread_rule__claim,

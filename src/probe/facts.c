@@ -147,6 +147,18 @@ static bool is_haproxy(const struct clew_elf *elf, const struct clew_elf_sym *fd
 	return true;
 }
 
+/* Extensions find sapi_module by its name; what it names itself is a text in the program. */
+static bool is_php_fpm(const struct clew_elf *elf, const struct clew_elf_sym *sapi,
+		       struct clew_facts *f)
+{
+	uint64_t off;
+
+	if (!sapi->addr || !in_rodata(elf, "fpm-fcgi", &off))
+		return false;
+	f->kind = CLEW_FACTS_PHP_FPM;
+	return true;
+}
+
 /* Runtimes whose programs have any name: what their files cannot hide. */
 static bool is_other(const struct clew_elf *elf, struct clew_facts *f)
 {
@@ -255,10 +267,11 @@ static bool is_tokio(const struct clew_elf *elf, struct clew_facts *f)
 
 static int exe_facts(const struct clew_elf *elf, const char *basename, struct clew_facts *f)
 {
-	static const char *const names[] = {"ngx_writev_chain", "_PyRuntime", "fdtab",
-					    "haproxy_version", "_ZN4node5StartEiPPc"};
+	static const char *const names[] = {
+		"ngx_writev_chain", "_PyRuntime",	   "fdtab",
+		"haproxy_version",  "_ZN4node5StartEiPPc", "sapi_module"};
 	const struct clew_program *prog = clew_facts__program(basename);
-	struct clew_elf_sym sym[5];
+	struct clew_elf_sym sym[6];
 	int err = clew_go__inspect(elf, &f->go);
 
 	if (err != -ENOENT) {
@@ -271,15 +284,16 @@ static int exe_facts(const struct clew_elf *elf, const char *basename, struct cl
 		add_site(elf, f, CLEW_SITE_GO_SPAWN, f->go.spawn);
 		return err;
 	}
-	if (prog && strcmp(prog->name, "haproxy") &&
-	    strcmp(prog->name, "node")) /* large, and nothing more to learn */
+	if (prog && strcmp(prog->name, "haproxy") && strcmp(prog->name, "node") &&
+	    strcmp(prog->name, "php")) /* large, and nothing more to learn */
 		return 0;
-	err = clew_elf__syms(elf, names, 5, sym);
+	err = clew_elf__syms(elf, names, 6, sym);
 	if (err < 0)
 		return err;
 	if (sym[4].addr)
 		return node_facts(elf, f);
-	if (is_nginx(elf, sym, f) || is_haproxy(elf, &sym[2], &sym[3], f))
+	if (is_nginx(elf, sym, f) || is_haproxy(elf, &sym[2], &sym[3], f) ||
+	    is_php_fpm(elf, &sym[5], f))
 		return 0;
 	if (sym[1].addr)
 		return python_facts(elf, basename, f);

@@ -32,6 +32,7 @@ enum clew_facts_kind {
 	CLEW_FACTS_HAPROXY,
 	CLEW_FACTS_NODE,  /* the runtime is in this file */
 	CLEW_FACTS_TOKIO, /* likewise */
+	CLEW_FACTS_PHP_FPM,
 	CLEW_FACTS_OTHER, /* by `name` */
 };
 

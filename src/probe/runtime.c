@@ -179,6 +179,15 @@ bool clew_nginx__look(struct clew_look *l)
 	return true;
 }
 
+/* A worker serves one request at a time: what it waits for meanwhile need not be watched. */
+static bool php_look(struct clew_look *l)
+{
+	if (l->file->kind != CLEW_FACTS_PHP_FPM)
+		return false;
+	clew_look__name(l, CLEW_RT_PHP, "php");
+	return true;
+}
+
 /* Whatever is left: runtimes that are known and not followed, and programs of plain threads. */
 static bool other_look(struct clew_look *l)
 {
@@ -210,8 +219,8 @@ static bool other_look(struct clew_look *l)
 
 /* Asked in this order; the first that answers has it. */
 static bool (*const runtimes[])(struct clew_look *l) = {
-	clew_go__look,	 clew_nginx__look, clew_haproxy__look, clew_python__look,
-	clew_java__look, clew_node__look,  clew_rust__look,    other_look,
+	clew_go__look,	 clew_nginx__look, clew_haproxy__look, clew_python__look, clew_java__look,
+	clew_node__look, clew_rust__look,  php_look,	       other_look,
 };
 
 static int look_at(struct clew_look *l)

@@ -18,8 +18,8 @@
 #include <clew/build.h>
 
 /* All that are added below; test_build.c holds that none is dropped. */
-#define SERVER_ATTRS 22
-#define CLIENT_ATTRS 18
+#define SERVER_ATTRS 23
+#define CLIENT_ATTRS 19
 #define MISSING_MAX  96 /* clew.missing */
 #define CODE_MAX     5	/* error.type */
 #define URL_MAX	     1024
@@ -339,6 +339,8 @@ static void add_outcome(struct clew_span *s, const struct clew_exchange *ex)
 		if (ex->status < (ex->is_server ? 500 : 400))
 			return;
 		clew_span__str(s, "error.type", code, put_decimal(code, ex->status));
+	} else if (ex->incomplete & CLEW_INC_RESPONSE_HEAD) {
+		return; /* answered, and the status is in the part that is missing */
 	} else {
 		clew_span__lit(s, "error.type", "no_response");
 	}
@@ -468,7 +470,10 @@ struct clew_span *clew_build__http(const struct clew_config *cfg, const struct c
 		add_server_side(cfg, s, ex, &t, peer);
 	else
 		add_client_side(cfg, s, ex, &t, peer);
-	clew_span__lit(s, "network.protocol.version", ex->http_minor ? "1.1" : "1.0");
+	if (ex->protocol == CLEW_FASTCGI)
+		clew_span__lit(s, "network.protocol.name", "fastcgi");
+	clew_span__lit(s, "network.protocol.version",
+		       ex->protocol == CLEW_HTTP1 && ex->http_minor ? "1.1" : "1.0");
 	add_outcome(s, ex);
 	add_facts(s, ex, place);
 	return s;

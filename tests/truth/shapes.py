@@ -73,6 +73,8 @@ class Exchange:
     @property
     def status(self):
         """0: no answer."""
+        if self.service in PROXIES and self.children[:1] and self.children[0].service in ROW_SERVICES:
+            return self.children[0].status
         if self.shape in ("hang", "abort") and self.service not in ROW_SERVICES:
             return 0
         if self.shape in FAILING and self.service in ROW_SERVICES + "l":
@@ -93,7 +95,7 @@ class Exchange:
 
 def calls(service, shape, behind):
     if service in PROXIES and (service, shape) not in CALLS:
-        return [(PROXIES[service], shape, "")]
+        return [(behind.get(service, PROXIES[service]), shape, "")]
     if service in ROW_SERVICES:
         return [(behind.get(service, "l"), ROW_ASKS.get(shape, "one"), f"-{k}")
                 for k in range(ROW_CALLS.get(shape, 1))]
@@ -102,7 +104,7 @@ def calls(service, shape, behind):
 
 def tree(service, shape, i, ends=(), behind=None):
     """The exchanges that one request causes. Services in `ends` call nothing in this set-up;
-    `behind`: whom a row's service calls, if not l."""
+    `behind`: whom a row's service, or a proxy, calls, if not l or as in PROXIES."""
     root = Exchange(i, service, shape, "")
     todo = [root]
     while todo:

@@ -50,7 +50,8 @@ PROXY = """
 """
 
 
-def nginx(env, upstream=None, host="127.0.0.1", workers=1, locations="", reuse="", conns=2048):
+def nginx(env, upstream=None, host="127.0.0.1", workers=1, locations="", top="", reuse="",
+          conns=2048):
     """An nginx with its own configuration. `upstream`: HOST:PORT or unix:PATH behind /n/."""
     port = free_port(host)
     listen = (f"[{host}]" if ":" in host else host) + f":{port}"
@@ -59,7 +60,7 @@ def nginx(env, upstream=None, host="127.0.0.1", workers=1, locations="", reuse="
         f.write(NGINX.format(
             user="user root;" if os.geteuid() == 0 else "", dir=env.dir, port=port,
             workers=workers, conns=conns, files=2 * conns, listen=listen + reuse,
-            upstream=UPSTREAM.format(server=upstream) if upstream else "",
+            upstream=(UPSTREAM.format(server=upstream) if upstream else "") + top,
             locations=(PROXY.format(timeout=int(60 * proc.SCALE)) if upstream else "") +
             locations))
     p = env.start("nginx", ["nginx", "-e", env.path(f"nginx-{port}.err"), "-p", env.dir, "-c", conf],

@@ -8,8 +8,8 @@
  * same framing. Segments end anywhere, so each direction of a connection is followed byte by byte
  * through its heads and bodies. Where that is not possible (bytes were not captured or were lost,
  * the connection was met late) all is masked until a segment begins with the whole first line of
- * a message. Directions are kept in a small direct-mapped table: who is displaced is not known any
- * more, so a collision masks too much, never too little.
+ * a message. Connections are kept in a small table, which forgets the one that was quiet longest of
+ * those that share its place: that masks too much, never too little.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -22,11 +22,13 @@
 #include <clew/build.h>
 #include <clew/capture.h>
 
+#include "capture/record_int.h"
+
 #define MAGIC	   "clew recording 1       \n" /* 24 bytes */
 #define MAGIC_LEN  24
 #define SLOTS	   16384
+#define WAYS	   4 /* slots that a connection may have */
 #define RECORD_MAX 65536
-#define NAME_KEPT  60 /* a query key that matters, each byte of it percent-encoded */
 
 enum where {
 	LOST = 0, /* in a body, or anywhere */
@@ -36,32 +38,16 @@ enum where {
 	DATA, /* `remain` bytes of body */
 };
 
-/* Where in a request line. */
-enum part { METHOD = 0, TARGET, KEY, VALUE, VERSION };
-
-/* One direction of a connection. */
-struct flow {
-	uint64_t remain; /* of the body, or of a chunk and the line end behind it */
-	uint32_t next;	 /* stream position */
-	uint8_t where;
-	bool known; /* `next` is */
-	bool response, bodiless, upgraded, first_line, trailer, chunked, has_length;
-	bool colon, secret;   /* in a head: behind the name; the value is to be masked */
-	bool origin, connect; /* request line: the target begins with '/'; the method */
-	uint8_t part, slashes;
-	uint8_t name_n, value_n;
-	char name[NAME_KEPT]; /* of the header; of the query key */
-	char value[7];	      /* the last characters, for "chunked" */
-};
-
 struct slot {
-	uint64_t conn_id;
+	uint64_t conn_id, used;
+	bool http, fastcgi; /* what it was seen to speak */
 	struct flow flow[2];
 };
 
 struct clew_recorder {
 	FILE *file;
 	int err;
+	uint64_t clock;
 	struct slot slots[SLOTS];
 	uint64_t buf[RECORD_MAX / 8];
 };
@@ -70,7 +56,7 @@ static const char *const secret_headers[] = {
 	"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "x-auth-token",
 };
 
-static void mask(uint8_t *p, size_t n)
+void record__mask(uint8_t *p, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		if (p[i] != '\r' && p[i] != '\n')
@@ -79,7 +65,7 @@ static void mask(uint8_t *p, size_t n)
 
 /* ---- heads ------------------------------------------------------------------------------- */
 
-static bool is_name(const struct flow *f, const char *name)
+bool record__is_name(const struct flow *f, const char *name)
 {
 	return f->name_n == strlen(name) && !strncasecmp(f->name, name, f->name_n);
 }
@@ -87,7 +73,7 @@ static bool is_name(const struct flow *f, const char *name)
 static bool is_secret(const struct flow *f)
 {
 	for (size_t i = 0; i < sizeof(secret_headers) / sizeof(secret_headers[0]); i++)
-		if (is_name(f, secret_headers[i]))
+		if (record__is_name(f, secret_headers[i]))
 			return true;
 	return false;
 }
@@ -144,12 +130,12 @@ static void head_value(struct flow *f, uint8_t c)
 		return;
 	if (f->trailer || f->first_line)
 		return;
-	if (is_name(f, "content-length")) {
+	if (record__is_name(f, "content-length")) {
 		f->has_length = true;
 		f->remain = c >= '0' && c <= '9' && f->remain < UINT64_MAX / 16
 				    ? f->remain * 10 + (c - '0')
 				    : UINT64_MAX / 16;
-	} else if (is_name(f, "transfer-encoding")) {
+	} else if (record__is_name(f, "transfer-encoding")) {
 		if (f->value_n == sizeof(f->value))
 			memmove(f->value, f->value + 1, --f->value_n);
 		f->value[f->value_n++] = (char)c;
@@ -171,25 +157,25 @@ static bool of_user(const struct flow *f, const uint8_t *p, size_t n)
 	return true;
 }
 
-static void keep_name(struct flow *f, uint8_t c)
+void record__keep_name(struct flow *f, uint8_t c)
 {
 	if (f->name_n < NAME_KEPT)
 		f->name[f->name_n++] = (char)c;
 }
 
 /* A byte of a request line, with what follows it. */
-static uint8_t request_byte(struct flow *f, const uint8_t *p, size_t n)
+uint8_t record__request_byte(struct flow *f, const uint8_t *p, size_t n)
 {
 	uint8_t c = *p;
 
 	if (c == ' ' && f->part != VERSION) {
 		if (f->part == METHOD)
-			f->connect = is_name(f, "CONNECT");
+			f->connect = record__is_name(f, "CONNECT");
 		f->part = f->part == METHOD ? TARGET : VERSION;
 		f->name_n = f->slashes = 0;
 		f->secret = false;
 	} else if (f->part == METHOD) {
-		keep_name(f, c);
+		record__keep_name(f, c);
 	} else if (f->part == TARGET) {
 		if (!f->name_n)
 			f->origin = c == '/';
@@ -209,7 +195,7 @@ static uint8_t request_byte(struct flow *f, const uint8_t *p, size_t n)
 		f->name_n = 0;
 		f->secret = false;
 	} else if (f->part == KEY) {
-		keep_name(f, c);
+		record__keep_name(f, c);
 	} else if (f->part == VALUE && f->secret) {
 		return 'x';
 	}
@@ -235,7 +221,7 @@ static uint8_t head_byte(struct flow *f, const uint8_t *p, size_t n)
 		return c;
 	}
 	if (f->first_line && !f->response)
-		return request_byte(f, p, n);
+		return record__request_byte(f, p, n);
 	if (!f->colon && !f->name_n && (c == ' ' || c == '\t')) {
 		f->colon = true; /* a folded line goes on with the value before (RFC 9112 5.2) */
 		return c;
@@ -247,10 +233,10 @@ static uint8_t head_byte(struct flow *f, const uint8_t *p, size_t n)
 	if (c == ':') {
 		f->colon = true;
 		f->secret = !f->first_line && is_secret(f);
-		if (is_name(f, "content-length"))
+		if (record__is_name(f, "content-length"))
 			f->remain = 0;
 	} else if (f->first_line || (c != ' ' && c != '\t')) {
-		keep_name(f, c);
+		record__keep_name(f, c);
 	}
 	return c;
 }
@@ -310,7 +296,7 @@ static size_t size_byte(struct flow *f, uint8_t *p)
 		begin_line(f);
 		f->secret = false;
 	} else if (f->colon) { /* an extension */
-		mask(p, 1);
+		record__mask(p, 1);
 	} else if (c == ';' || c == ' ' || c == '\t') {
 		f->colon = true;
 	} else if (digit < 16 && f->remain < UINT64_MAX / 32) {
@@ -326,7 +312,7 @@ static size_t data_bytes(struct flow *f, uint8_t *p, size_t n)
 {
 	if (n > f->remain)
 		n = f->remain;
-	mask(p, n);
+	record__mask(p, n);
 	f->remain -= n;
 	if (!f->remain) {
 		f->where = f->chunked ? SIZE : START;
@@ -357,7 +343,7 @@ static void follow(struct flow *f, uint8_t *p, size_t n)
 			at += data_bytes(f, p + at, n - at);
 			break;
 		default:
-			mask(p + at, n - at - last_chunk(p + at, n - at));
+			record__mask(p + at, n - at - last_chunk(p + at, n - at));
 			at = n;
 			break;
 		}
@@ -367,12 +353,22 @@ static void follow(struct flow *f, uint8_t *p, size_t n)
 /* The slot of a connection, taken from another one if need be. */
 static struct slot *slot_of(struct clew_recorder *rec, uint64_t conn_id)
 {
-	struct slot *s = &rec->slots[(conn_id * 0x9e3779b97f4a7c15ULL) >> 50];
+	struct slot *set = &rec->slots[((conn_id * 0x9e3779b97f4a7c15ULL) >> 50) & ~(WAYS - 1UL)];
+	struct slot *s = set;
 
+	for (int i = 0; i < WAYS; i++) {
+		if (set[i].conn_id == conn_id) {
+			s = &set[i];
+			break;
+		}
+		if (set[i].used < s->used)
+			s = &set[i];
+	}
 	if (s->conn_id != conn_id) {
 		memset(s, 0, sizeof(*s));
 		s->conn_id = conn_id;
 	}
+	s->used = ++rec->clock;
 	return s;
 }
 
@@ -380,6 +376,7 @@ static void opened(struct clew_recorder *rec, const struct clew_conn_open *ev)
 {
 	struct slot *s = slot_of(rec, ev->conn_id);
 
+	s->http = s->fastcgi = false;
 	memset(s->flow, 0, sizeof(s->flow));
 	s->flow[0].where = s->flow[1].where = ev->from_start ? START : LOST;
 }
@@ -389,19 +386,31 @@ static void redact(struct clew_recorder *rec, struct clew_segment *seg)
 	struct slot *s = slot_of(rec, seg->conn_id);
 	struct flow *f = &s->flow[seg->dir & 1];
 	uint32_t unseen = seg->len > seg->cap ? seg->len - seg->cap : 0;
+	bool lost = f->known && f->next != seg->seq && seg->len;
 
-	if (f->known && f->next != seg->seq && seg->len)
+	if (lost)
 		f->where = LOST;
 	if (seg->len) {
 		f->known = true;
 		f->next = seg->seq + seg->len;
 	}
+	if (!s->fastcgi && !s->http)
+		s->fastcgi = record_fcgi__begins(seg->data, seg->cap);
+	if (s->fastcgi) {
+		if (lost)
+			record_fcgi__lost(f);
+		record_fcgi__follow(f, &s->flow[!(seg->dir & 1)], seg->data, seg->cap);
+		if (unseen || seg->tail_len)
+			record_fcgi__unseen(f, unseen, seg->tail, seg->tail_len);
+		return;
+	}
 	follow(f, seg->data, seg->cap);
+	s->http |= f->where != LOST && f->where != START;
 	if (f->upgraded && f->where != HEAD) { /* the connection left HTTP, both ways */
 		s->flow[0].where = s->flow[1].where = LOST;
 		f->upgraded = false;
 	}
-	mask(seg->tail, seg->tail_len - last_chunk(seg->tail, seg->tail_len));
+	record__mask(seg->tail, seg->tail_len - last_chunk(seg->tail, seg->tail_len));
 	if (unseen && f->where == DATA && f->remain > unseen)
 		f->remain -= unseen;
 	else if (unseen)

@@ -105,6 +105,7 @@ static void head_over(struct fcgi *f, const struct clew_feed *feed, uint16_t inc
 								       : CLEW_XDROP_INVALID);
 		return;
 	}
+	ex->incomplete |= f->incomplete;
 	f->sink->request(f->sink->arg, ex);
 }
 
@@ -140,6 +141,7 @@ static void answer(struct fcgi *f, uint16_t incomplete)
 	f->incomplete |= incomplete;
 	if (!ex)
 		return;
+	ex->incomplete |= f->incomplete;
 	ex->resp = f->answer;
 	ex->resp_end_ts = f->answer.ts;
 	/* a Status line may be among what is missing */
@@ -397,9 +399,10 @@ static void step_header(struct fcgi *f, struct fcgi_dir *d, struct cursor *c)
 	d->have = (uint8_t)(d->have + n);
 	c->at += n;
 	d->last_ts = c->feed->ts;
-	count_wire(f, d, n);
 	if (d->have < FCGI_HEADER_LEN)
 		return;
+	if (d->raw[1] != FCGI_BEGIN) /* that is not of what is open now */
+		count_wire(f, d, FCGI_HEADER_LEN);
 	if (!is_header(f, d, d->raw)) {
 		lose(f, d);
 		f->junk += FCGI_HEADER_LEN;
@@ -459,22 +462,31 @@ static bool resumes(const struct fcgi *f, const struct fcgi_dir *d, const struct
 	return is_open(f) && get_u16(h + 2) == f->id && get_u16(h + 2);
 }
 
+/* Is the end of the request's body the last that is seen of these bytes? */
+static bool ends_request(const struct fcgi *f, const uint8_t *p, size_t n)
+{
+	if (n < FCGI_HEADER_LEN)
+		return false;
+	p += n - FCGI_HEADER_LEN;
+	return p[0] == FCGI_VERSION && p[1] == FCGI_STDIN && get_u16(p + 2) == f->id && !p[4] &&
+	       !p[5] && !p[6] && !p[7];
+}
+
 /*
- * Do these last bytes of a piece end what the direction says? Of an answer that is END's content,
- * whose status is 0, its last three bytes whatever they may be; where its header was seen as well
- * the end is certain.
+ * Likewise END. Of a call's last eight bytes, where no more are known, what can be told is that
+ * they would be its content: exit status and protocol status 0, three bytes whatever they may be.
  */
-static bool ends(struct fcgi *f, const struct fcgi_dir *d, const uint8_t *p, size_t n)
+static bool ends_answer(const struct fcgi *f, const uint8_t *p, size_t n, bool tail)
 {
 	static const uint8_t zero[5];
 
-	if (!is_open(f) || n < 8)
+	if (tail)
+		return n == CLEW_TAIL_MAX && !memcmp(p, zero, sizeof(zero));
+	if (n < 2 * FCGI_HEADER_LEN)
 		return false;
-	p += n - 8;
-	if (d == &f->req)
-		return p[0] == FCGI_VERSION && p[1] == FCGI_STDIN && get_u16(p + 2) == f->id &&
-		       !p[4] && !p[5] && !p[6] && !p[7];
-	return !memcmp(p, zero, sizeof(zero));
+	p += n - 2 * FCGI_HEADER_LEN;
+	return is_header(f, &f->resp, p) && p[1] == FCGI_END && get_u16(p + 2) == f->id && !p[6] &&
+	       !p[7];
 }
 
 static void step_lost(struct fcgi *f, struct fcgi_dir *d, struct cursor *c)
@@ -491,12 +503,11 @@ static void step_lost(struct fcgi *f, struct fcgi_dir *d, struct cursor *c)
 		f->junk = n > FCGI_JUNK_MAX ? FCGI_JUNK_MAX + 1 : f->junk + (uint32_t)n;
 		if (f->junk > FCGI_JUNK_MAX)
 			f->dead = CLEW_PROTO_INVALID;
-	}
-	if (ends(f, d, c->p + c->at, n)) {
-		if (d == &f->req)
-			request_over(f, c->feed->ts);
-		else
-			end_seen(f, c->feed->ts, CLEW_INC_RESPONSE_BODY);
+	} else if (d == &f->req && ends_request(f, c->p + c->at, n)) {
+		request_over(f, c->feed->ts);
+		next_record(d);
+	} else if (d == &f->resp && ends_answer(f, c->p + c->at, n, !c->boundary)) {
+		end_seen(f, c->feed->ts, CLEW_INC_RESPONSE_BODY);
 		next_record(d);
 	}
 	c->at = c->n;
@@ -548,14 +559,13 @@ static bool hidden_header(struct fcgi *f, struct fcgi_dir *d, uint64_t n, const 
 {
 	if (d->state != FCGI_HEADER || d->have || !is_open(f))
 		return false;
-	if (d == &f->resp && n == 16 && tail_n == 8 && f->answering && ends(f, d, tail, tail_n)) {
+	if (d == &f->resp && n == 16 && f->answering && ends_answer(f, tail, tail_n, true)) {
 		count_wire(f, d, n);
 		end_seen(f, feed->ts, 0);
 		return true;
 	}
 	/* nginx: the end of PARAMS and the end of STDIN are the last sixteen bytes it sends */
-	if (d == &f->req && n == 16 && tail_n == 8 && f->phase == FCGI_HEAD &&
-	    ends(f, d, tail, tail_n)) {
+	if (d == &f->req && n == 16 && f->phase == FCGI_HEAD && ends_request(f, tail, tail_n)) {
 		count_wire(f, d, n);
 		head_over(f, feed, 0);
 		request_over(f, feed->ts);

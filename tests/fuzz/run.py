@@ -24,7 +24,7 @@ PARSERS = """
     bpf/lib/capture.bpf.h bpf/lib/conn.bpf.h bpf/lib/context.bpf.h bpf/lib/haproxy.bpf.h bpf/lib/java.bpf.h
     bpf/lib/msghdr.bpf.h bpf/lib/nginx.bpf.h bpf/lib/node.bpf.h bpf/lib/python.bpf.h bpf/lib/sockfd.bpf.h
     src/base/glob.c src/base/utf8.c
-    src/capture/record.c
+    src/capture/record.c src/capture/record_fastcgi.c
     src/config/config.c src/config/env.c src/config/exporter.c src/config/file.c src/config/flags.c src/config/otel.c
     src/config/table.c src/config/url.c src/config/value.c src/config/yaml.c
     src/conn/conn.c
@@ -34,7 +34,8 @@ PARSERS = """
     src/probe/elf.c src/probe/facts.c src/probe/go_runtime.c src/probe/haproxy.c src/probe/insn.c
     src/probe/java_runtime.c src/probe/node_runtime.c src/probe/procfs.c src/probe/python_runtime.c
     src/probe/resource.c src/probe/runtime.c src/probe/select.c src/probe/service_name.c
-    src/proto/head.c src/proto/http1.c src/proto/http1_body.c src/proto/http1_head.c src/proto/http1_pair.c
+    src/proto/fastcgi.c src/proto/fastcgi_head.c src/proto/head.c src/proto/registry.c
+    src/proto/http1.c src/proto/http1_body.c src/proto/http1_head.c src/proto/http1_pair.c
     src/span/build.c src/span/redact.c
 """.split()
 # What the events of a stream lead to, behind the parsers: shown, without a bar of its own.

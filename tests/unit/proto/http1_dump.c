@@ -7,7 +7,7 @@
  * Usage: http1_dump FILE...   A file is a list of pieces: one byte (0 client, 1 server), the
  * length as 32 bits little endian, the bytes. Length 0: that side closed.
  */
-#include "http1_harness.h"
+#include "harness.h"
 
 static void put_text(const struct clew_exchange *ex, const char *key, struct clew_text t)
 {
@@ -58,7 +58,7 @@ static int dump(const char *path)
 		perror(path);
 		return 1;
 	}
-	player__init(&pl, 0);
+	player__init(&pl, &clew_http1, 0);
 	while (fread(head, 1, 5, in) == 5) {
 		uint32_t n = head[1] | head[2] << 8 | head[3] << 16 | (uint32_t)head[4] << 24;
 

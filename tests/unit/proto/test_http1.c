@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 
-#include "http1_harness.h"
+#include "harness.h"
 
 static int detect(const char *s)
 {
@@ -53,7 +53,7 @@ static struct clew_exchange one(const char *request, const char *response)
 	struct clew_exchange ex;
 	struct player pl;
 
-	player__init(&pl, 0);
+	player__init(&pl, &clew_http1, 0);
 	say(&pl, 0, request);
 	say(&pl, 1, response);
 	player__close(&pl);
@@ -128,7 +128,7 @@ static void test_facts(void **state)
 	struct player pl;
 
 	(void)state;
-	player__init(&pl, 1);
+	player__init(&pl, &clew_http1, 1);
 	pl.pos[0] = 5000;
 	pl.pos[1] = 9000;
 	say(&pl, 0, "\r\nPOST /x HTTP/1.1\r\nContent-");	  /* ts 1 */
@@ -191,7 +191,7 @@ static void test_smuggling(void **state)
 		struct player pl;
 		char req[512];
 
-		player__init(&pl, 0);
+		player__init(&pl, &clew_http1, 0);
 		snprintf(req, sizeof(req), "POST /a HTTP/1.1\r\n%s\r\n", heads[i]);
 		say(&pl, 0, req);
 		/* What follows in the same piece, or the next one, may be body or not. */
@@ -255,14 +255,14 @@ static void test_nul(void **state)
 	struct player pl;
 
 	(void)state;
-	player__init(&pl, 0);
+	player__init(&pl, &clew_http1, 0);
 	player__data(&pl, 0, (const uint8_t *)head, sizeof(head) - 1);
 	say(&pl, 1, OK_EMPTY);
 	player__close(&pl);
 	assert_int_equal(pl.sink.rec[0].end, REC_DONE);
 	assert_int_equal(pl.sink.rec[0].copy.incomplete, CLEW_INC_REQUEST_BODY);
 	player__fini(&pl);
-	player__init(&pl, 0);
+	player__init(&pl, &clew_http1, 0);
 	player__data(&pl, 0, (const uint8_t *)line, sizeof(line) - 1);
 	player__close(&pl);
 	assert_int_equal(pl.sink.rec[0].copy.target.len, 4);
@@ -287,7 +287,7 @@ static void test_huge_head(void **state)
 	size_t before, most = 0;
 
 	(void)state;
-	player__init(&pl, 0);
+	player__init(&pl, &clew_http1, 0);
 	say(&pl, 0, "GET /first HTTP/1.1\r\n\r\n");
 	say(&pl, 1, OK_EMPTY);
 	before = allocated();
@@ -310,7 +310,7 @@ static void test_huge_head(void **state)
 	assert_true(pl.sink.rec[1].copy.incomplete & CLEW_INC_REQUEST_HEAD);
 	player__fini(&pl);
 	/* A first line without an end is no request, and 64 KiB of it are enough. */
-	player__init(&pl, 0);
+	player__init(&pl, &clew_http1, 0);
 	say(&pl, 0, "GET /");
 	memset(piece, 'u', sizeof(piece));
 	for (int i = 0; i < 1000; i++)
@@ -325,7 +325,7 @@ static void test_pipeline_cap(void **state)
 	char buf[128];
 
 	(void)state;
-	player__init(&pl, 0);
+	player__init(&pl, &clew_http1, 0);
 	for (int i = 0; i < 300; i++) {
 		snprintf(buf, sizeof(buf), "GET /%d HTTP/1.1\r\n\r\n", i);
 		say(&pl, 0, buf);
@@ -350,7 +350,7 @@ static void test_refused(void **state)
 	struct player pl;
 
 	(void)state;
-	player__init(&pl, 0);
+	player__init(&pl, &clew_http1, 0);
 	pl.sink.refuse_at = 2;
 	say(&pl, 0, "GET /1 HTTP/1.1\r\n\r\nHEAD /2 HTTP/1.1\r\n\r\n");
 	pl.sink.refuse_at = 0;
@@ -371,7 +371,7 @@ static void test_reordered(void **state)
 	struct player pl;
 
 	(void)state;
-	player__init(&pl, 1);
+	player__init(&pl, &clew_http1, 1);
 	say(&pl, 1, "HTTP/1.1 201 A\r\nContent-Length: 0\r\n\r\n");
 	say(&pl, 0, "GET /201 HTTP/1.1\r\n\r\n");
 	for (int i = 202; i < 210; i++) {
@@ -391,7 +391,7 @@ static void test_reordered(void **state)
 	assert_true(sink__count(&pl.sink, REC_DONE) >= 6);
 	player__fini(&pl);
 	/* The request's own time tells: it is older than the response. */
-	player__init(&pl, 1);
+	player__init(&pl, &clew_http1, 1);
 	pl.ts = 100;
 	say(&pl, 1, OK_EMPTY);
 	pl.ts = 50;
@@ -411,7 +411,7 @@ static void test_garbage_gives_up(void **state)
 
 	(void)state;
 	for (int server = 0; server < 2; server++) {
-		player__init(&pl, 0);
+		player__init(&pl, &clew_http1, 0);
 		say(&pl, 0, "GET /a HTTP/1.1\r\n\r\n");
 		say(&pl, 1, OK_EMPTY);
 		say(&pl, 0, "GET /b HTTP/1.1\r\n\r\n");
@@ -431,7 +431,7 @@ static void test_junk_of_the_right_shape(void **state)
 	struct player pl;
 
 	(void)state;
-	player__init(&pl, 0);
+	player__init(&pl, &clew_http1, 0);
 	say(&pl, 1, "HTTP/1.1 099 A\r\n\r\n");
 	say(&pl, 1, "HTTP/1.1 2000 A\r\n\r\n");
 	say(&pl, 1, "HTTP/1.9 200 A\r\n\r\n");

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 
-#include "http1_harness.h"
+#include "harness.h"
 
 struct maker {
 	struct talk talk;
@@ -187,7 +187,7 @@ static void test_nothing_lost(void **state)
 		struct maker m;
 
 		make(&m, seed, 20, seed % 3 + 1, (int)(seed & 1));
-		player__init(&pl, (int)(seed & 1));
+		player__init(&pl, &clew_http1, (int)(seed & 1));
 		play(&pl, &m, 0);
 		assert_int_equal(verify(&pl, &m, "whole", seed, 0), m.n);
 		talk__free(&m.talk);
@@ -207,7 +207,7 @@ static void lose_runs(unsigned seed, int batch, int big, size_t most, size_t spa
 
 			for (size_t i = 0; i < m.talk.n; i++)
 				m.talk.ev[i].lost = i >= from && i < from + len;
-			player__init(&pl, (int)(from & 1));
+			player__init(&pl, &clew_http1, (int)(from & 1));
 			play(&pl, &m, 0);
 			done = verify(&pl, &m, "run", seed * 1000 + from, len);
 			/* A client that waits for each answer is followed again soon. */
@@ -244,7 +244,7 @@ static void random_loss(unsigned seed, struct tally *t)
 	make(&m, seed, 30, batch, (int)(seed & 1));
 	for (size_t i = 0; i < m.talk.n; i++)
 		m.talk.ev[i].lost = rnd(&m, 100) < (int)(seed % 23);
-	player__init(&pl, (int)(seed & 1));
+	player__init(&pl, &clew_http1, (int)(seed & 1));
 	play(&pl, &m, 0);
 	done = verify(&pl, &m, "random", seed, 0);
 	if (batch == 1) {
@@ -270,7 +270,7 @@ static void budget_anywhere(unsigned seed, struct tally *t)
 			ev->seen = (size_t)rnd(&m, (int)ev->n + 1);
 		ev->lost = seed % 4 == 3 && rnd(&m, 20) == 0;
 	}
-	player__init(&pl, (int)(seed & 1));
+	player__init(&pl, &clew_http1, (int)(seed & 1));
 	play(&pl, &m, 0);
 	done = verify(&pl, &m, "budget", seed, 0);
 	if (batch == 1 && seed % 4 != 3) {
@@ -290,7 +290,7 @@ static void joined_anywhere(unsigned seed)
 		struct player pl;
 		size_t done, heads = 0;
 
-		player__init(&pl, (int)(seed & 1));
+		player__init(&pl, &clew_http1, (int)(seed & 1));
 		pl.flags = CLEW_SEG_LATE;
 		player__event(&pl, &m.talk.ev[from]);
 		pl.flags = 0;
@@ -355,7 +355,7 @@ static void test_sliding_window(void **state)
 
 			for (size_t i = 0; i < m.talk.n; i++)
 				m.talk.ev[i].lost = i >= from && i < from + len;
-			player__init(&pl, 0);
+			player__init(&pl, &clew_http1, 0);
 			play(&pl, &m, 0);
 			verify(&pl, &m, "sliding", from, len);
 		}
@@ -377,7 +377,7 @@ static void test_crossed(void **state)
 
 		for (int i = 0; i < 3; i++)
 			put_response(&m, &t[i], i);
-		player__init(&pl, 0);
+		player__init(&pl, &clew_http1, 0);
 		player__data(&pl, 0, (const uint8_t *)r[0], strlen(r[0]));
 		player__data(&pl, 1, (uint8_t *)t[0].p, t[0].n);
 		player__data(&pl, 0, (const uint8_t *)r[1], strlen(r[1]));
@@ -415,7 +415,7 @@ static void test_large_bodies(void **state)
 
 	(void)state;
 	memset(fill, 'z', sizeof(fill));
-	player__init(&pl, 1);
+	player__init(&pl, &clew_http1, 1);
 	for (int i = 0; i < 50; i++) {
 		static const char end[] = "zz\r\n0\r\n\r\n";
 		char buf[256];
@@ -454,7 +454,7 @@ static void test_flip(void **state)
 
 	(void)state;
 	memset(fill, 'z', sizeof(fill));
-	player__init(&pl, 0);
+	player__init(&pl, &clew_http1, 0);
 	for (int i = 0; i < 10; i++) {
 		char buf[256];
 
@@ -488,7 +488,7 @@ static void test_large_heads(void **state)
 	(void)state;
 	memset(cookie, 'c', sizeof(cookie));
 	memcpy(cookie + sizeof(cookie) - 4, "\r\n\r\n", 4);
-	player__init(&pl, 0);
+	player__init(&pl, &clew_http1, 0);
 	for (int i = 0; i < 10; i++) {
 		char buf[256];
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The HTTP/1 parser on tests/fixtures/http1: each conversation whole, byte by byte, with every
+ * The parsers on tests/fixtures: each conversation whole, byte by byte, with every
  * single cut, in random pieces, with a gap at every position, and with garbage.
  */
 #include <setjmp.h>
@@ -9,9 +9,8 @@
 #include <cmocka.h>
 #include <dirent.h>
 
-#include "http1_harness.h"
+#include "harness.h"
 
-#define DIR_PATH     "tests/fixtures/http1"
 #define FIXTURES_MAX 64
 #define EXPECT_MAX   16
 
@@ -22,6 +21,7 @@ struct expect {
 };
 
 struct fixture {
+	const struct clew_proto_ops *ops;
 	char name[64];
 	struct talk talk;
 	struct expect expect[EXPECT_MAX];
@@ -116,12 +116,12 @@ static void parse_line(struct fixture *f, const char *line)
 	}
 }
 
-static int load(void **state)
+static void load_folder(const char *folder, const struct clew_proto_ops *ops)
 {
+	size_t before = nr_fixtures;
 	struct dirent *de;
-	DIR *dir = opendir(DIR_PATH);
+	DIR *dir = opendir(folder);
 
-	(void)state;
 	MUST(dir);
 	while ((de = readdir(dir))) {
 		struct fixture *f = &fixtures[nr_fixtures];
@@ -132,8 +132,9 @@ static int load(void **state)
 		if (!strstr(de->d_name, ".txt"))
 			continue;
 		MUST(nr_fixtures++ < FIXTURES_MAX);
+		f->ops = ops;
 		snprintf(f->name, sizeof(f->name), "%.60s", de->d_name);
-		snprintf(path, sizeof(path), DIR_PATH "/%s", de->d_name);
+		snprintf(path, sizeof(path), "%s/%.200s", folder, de->d_name);
 		in = fopen(path, "r");
 		MUST(in);
 		while (getline(&line, &size, in) > 0)
@@ -142,7 +143,14 @@ static int load(void **state)
 		fclose(in);
 	}
 	closedir(dir);
-	MUST(nr_fixtures > 10);
+	MUST(nr_fixtures - before > 10);
+}
+
+static int load(void **state)
+{
+	(void)state;
+	load_folder("tests/fixtures/http1", &clew_http1);
+	load_folder("tests/fixtures/fastcgi", &clew_fastcgi);
 	return 0;
 }
 
@@ -190,7 +198,7 @@ static void test_whole(void **state)
 		for (int client = 0; client < 2; client++) {
 			struct player pl;
 
-			player__init(&pl, client);
+			player__init(&pl, fixtures[i].ops, client);
 			for (size_t k = 0; k < fixtures[i].talk.n; k++)
 				player__event(&pl, &fixtures[i].talk.ev[k]);
 			check(&fixtures[i], &pl, "whole", 0, 0);
@@ -232,7 +240,7 @@ static void test_bytes(void **state)
 
 			if (fixtures[i].nocut)
 				continue;
-			player__init(&pl, 0);
+			player__init(&pl, fixtures[i].ops, 0);
 			play_pieces(&pl, &fixtures[i].talk, most, 0);
 			check(&fixtures[i], &pl, "pieces of", most, 0);
 		}
@@ -248,7 +256,7 @@ static void test_random_pieces(void **state)
 
 			if (fixtures[i].nocut)
 				continue;
-			player__init(&pl, 1);
+			player__init(&pl, fixtures[i].ops, 1);
 			play_pieces(&pl, &fixtures[i].talk, 0, seed);
 			check(&fixtures[i], &pl, "random", seed, 0);
 		}
@@ -265,7 +273,7 @@ static void test_every_cut(void **state)
 			for (size_t cut = 1; cut < t->ev[k].n; cut++) {
 				struct player pl;
 
-				player__init(&pl, 0);
+				player__init(&pl, fixtures[i].ops, 0);
 				for (size_t j = 0; j < t->n; j++) {
 					if (j != k) {
 						player__event(&pl, &t->ev[j]);
@@ -349,7 +357,7 @@ static void test_every_gap(void **state)
 				for (size_t l = 0; l < 2 * sizeof(lens) / sizeof(lens[0]); l++) {
 					struct player pl;
 
-					player__init(&pl, (int)(from & 1));
+					player__init(&pl, fixtures[i].ops, (int)(from & 1));
 					play_gap(&pl, t, k, from, lens[l / 2], (int)(l & 1));
 					check_truth(&fixtures[i], &pl, l & 1 ? "gap" : "budget",
 						    k * 10000 + from, lens[l / 2]);
@@ -373,7 +381,7 @@ static void test_budget(void **state)
 			if (strncmp(fixtures[i].name, "large", 5) &&
 			    strncmp(fixtures[i].name, "keepalive", 9))
 				continue;
-			player__init(&pl, 0);
+			player__init(&pl, fixtures[i].ops, 0);
 			for (size_t k = 0; k < t->n; k++) {
 				if (t->ev[k].n > budgets[b])
 					t->ev[k].seen = budgets[b];
@@ -398,7 +406,7 @@ static void test_garbage(void **state)
 			struct player pl;
 			uint8_t junk[64];
 
-			player__init(&pl, round & 1);
+			player__init(&pl, fixtures[i].ops, round & 1);
 			for (size_t k = 0; k < t->n; k++) {
 				for (size_t j = 0; j < sizeof(junk); j++)
 					junk[j] = (uint8_t)rand_r(&seed);

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Turn tests/fixtures/http1 into seeds for fuzz_http1.c.
+"""Turn tests/fixtures into seeds for fuzz_http1.c and fuzz_fastcgi.c.
 
-Usage: corpus_http1.py [OUTPUT_FOLDER]      (default tests/fuzz/corpus/http1)
+Usage: corpus_parsers.py [OUTPUT_FOLDER]      (default tests/fuzz/corpus)
 """
 import pathlib
 import sys
@@ -29,9 +29,10 @@ def pieces(path):
 
 def main():
     here = pathlib.Path(__file__).resolve().parent
-    out = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else here / "corpus" / "http1"
-    out.mkdir(parents=True, exist_ok=True)
-    for path in sorted((here.parent / "fixtures" / "http1").glob("*.txt")):
+    top = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else here / "corpus"
+    for path in sorted((here.parent / "fixtures").glob("*/*.txt")):
+        out = top / path.parent.name
+        out.mkdir(parents=True, exist_ok=True)
         for client in (0, 1):
             seed = bytes([client])
             for server, data in pieces(path):

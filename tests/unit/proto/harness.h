@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * http1_harness.h - what the HTTP/1 parser's tests share: a sink that checks the contract of
+ * harness.h - what the parsers' tests share: a sink that checks the contract of
  * struct clew_proto_sink and remembers every exchange, and conversations as lists of pieces.
  */
-#ifndef CLEW_TESTS_HTTP1_HARNESS_H
-#define CLEW_TESTS_HTTP1_HARNESS_H
+#ifndef CLEW_TESTS_PROTO_HARNESS_H
+#define CLEW_TESTS_PROTO_HARNESS_H
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,7 +78,8 @@ static inline void sink__response(void *arg, struct clew_exchange *ex)
 {
 	struct rec *r = sink__rec(arg, ex);
 
-	MUST(r->requested && !r->responded && ex->state == CLEW_EX_RESPONSE && ex->status >= 100);
+	MUST(r->requested && !r->responded && ex->state == CLEW_EX_RESPONSE);
+	MUST(ex->status >= 100 || ex->incomplete & CLEW_INC_RESPONSE_HEAD);
 	r->responded = 1;
 }
 
@@ -205,6 +206,7 @@ static inline void talk__free(struct talk *t)
 }
 
 struct player {
+	const struct clew_proto_ops *ops;
 	struct sink sink;
 	void *state;
 	int client;
@@ -214,14 +216,15 @@ struct player {
 	uint16_t flags;	  /* of the next pieces */
 };
 
-static inline void player__init(struct player *pl, int client)
+static inline void player__init(struct player *pl, const struct clew_proto_ops *ops, int client)
 {
 	memset(pl, 0, sizeof(*pl));
+	pl->ops = ops;
 	sink__init(&pl->sink);
 	pl->client = client;
-	pl->state = malloc(clew_http1.size);
+	pl->state = malloc(pl->ops->size);
 	MUST(pl->state);
-	clew_http1.init(pl->state, client, &pl->sink.ops);
+	pl->ops->init(pl->state, client, &pl->sink.ops);
 }
 
 static inline enum clew_dir player__dir(const struct player *pl, int server)
@@ -252,8 +255,8 @@ static inline void player__flush(struct player *pl, int server)
 	if (!pl->hole[server] || pl->verdict)
 		return;
 	f = player__feed(pl, server);
-	pl->verdict = (clew_http1.skip)(pl->state, player__dir(pl, server), pl->hole[server], NULL,
-					0, true, &f);
+	pl->verdict = (pl->ops->skip)(pl->state, player__dir(pl, server), pl->hole[server], NULL, 0,
+				      true, &f);
 	pl->pos[server] += pl->hole[server];
 	pl->hole[server] = 0;
 }
@@ -271,7 +274,7 @@ static inline void player__data(struct player *pl, int server, const uint8_t *p,
 	MUST(exact);
 	memcpy(exact, p, n);
 	f = player__feed(pl, server);
-	pl->verdict = clew_http1.data(pl->state, player__dir(pl, server), exact, n, &f);
+	pl->verdict = pl->ops->data(pl->state, player__dir(pl, server), exact, n, &f);
 	pl->pos[server] += n;
 	free(exact);
 }
@@ -288,8 +291,8 @@ static inline void player__skip(struct player *pl, int server, const uint8_t *p,
 	if (tail > n)
 		tail = n;
 	f = player__feed(pl, server);
-	pl->verdict = (clew_http1.skip)(pl->state, player__dir(pl, server), n, p + n - tail, tail,
-					false, &f);
+	pl->verdict = (pl->ops->skip)(pl->state, player__dir(pl, server), n, p + n - tail, tail,
+				      false, &f);
 	pl->pos[server] += n;
 }
 
@@ -301,7 +304,7 @@ static inline void player__event(struct player *pl, const struct event *ev)
 	}
 	if (ev->kind == EV_EOF) {
 		player__flush(pl, ev->server);
-		clew_http1.eof(pl->state, player__dir(pl, ev->server), ++pl->ts);
+		pl->ops->eof(pl->state, player__dir(pl, ev->server), ++pl->ts);
 		return;
 	}
 	player__data(pl, ev->server, ev->p, ev->seen);
@@ -310,7 +313,7 @@ static inline void player__event(struct player *pl, const struct event *ev)
 
 static inline void player__close(struct player *pl)
 {
-	clew_http1.close(pl->state, ++pl->ts);
+	pl->ops->close(pl->state, ++pl->ts);
 	free(pl->state);
 	pl->state = NULL;
 }

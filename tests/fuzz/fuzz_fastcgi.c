@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fuzz_fastcgi.c - the FastCGI parser; what the input means and what is checked: parser.h. */
+#include "parser.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
+
+int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
+{
+	fuzz_parser(&clew_fastcgi, p, n);
+	return 0;
+}

@@ -306,6 +306,7 @@ static void add_client_side(const struct clew_config *cfg, struct clew_span *s,
 			    struct view peer)
 {
 	struct view host = without_user(t->authority.n ? t->authority : text(ex, ex->host)), name;
+	struct view scheme = t->scheme;
 	int port = split_host(host, &name);
 	struct clew_str url;
 
@@ -315,8 +316,11 @@ static void add_client_side(const struct clew_config *cfg, struct clew_span *s,
 	if (port || ex->conn->remote_port)
 		clew_span__int(s, "server.port", port ? port : ex->conn->remote_port);
 	add_peer(s, ex->conn, peer);
+	/* a web server tells its application how it was asked itself */
+	if (!scheme.n && ex->protocol == CLEW_FASTCGI)
+		scheme = scheme_of(text(ex, ex->x_forwarded_proto));
 	url = clew_span__text(s, "", 0);
-	append(s, &url, t->scheme.n ? t->scheme : VIEW("http"));
+	append(s, &url, scheme.n ? scheme : VIEW("http"));
 	append(s, &url, VIEW("://"));
 	append(s, &url, host.n ? host : name);
 	if (t->path.n && t->path.p[0] != '/') /* "*": not a part of the host */
@@ -437,7 +441,8 @@ static size_t text_room(const struct clew_exchange *ex, const struct clew_placem
 		n += text(ex, ex->user_agent).n + text(ex, ex->forwarded).n +
 		     text(ex, ex->x_forwarded_for).n + text(ex, ex->x_forwarded_proto).n;
 	else
-		n += strlen("http:///?") + text(ex, ex->host).n + t->authority.n + 2 * peer.n;
+		n += strlen("http:///?") + text(ex, ex->host).n + t->authority.n + 2 * peer.n +
+		     text(ex, ex->x_forwarded_proto).n;
 	n += text(ex, ex->method).n; /* one that is not known */
 	if (place->tracestate_of)
 		n += text(place->tracestate_of, place->tracestate).n;

@@ -54,6 +54,16 @@ static void test_classify(void **state)
 		{"{\"a\":1}", SIGN_NONE},     {"\r\nGET / ", SIGN_REQUEST},
 		{"\nHTTP/1.", SIGN_RESPONSE}, {"", SIGN_NONE},
 	};
+	/* FastCGI's BEGIN_REQUEST, with any id and padding, and what is not */
+	static const struct {
+		__u8 h[8];
+		enum sign is;
+	} records[] = {
+		{{1, 1, 0, 1, 0, 8, 0, 0}, SIGN_REQUEST}, {{1, 1, 9, 9, 0, 8, 7, 0}, SIGN_REQUEST},
+		{{1, 1, 0, 1, 0, 9, 0, 0}, SIGN_NONE},	  {{1, 1, 0, 1, 1, 8, 0, 0}, SIGN_NONE},
+		{{1, 1, 0, 1, 0, 8, 0, 1}, SIGN_NONE},	  {{1, 4, 0, 1, 0, 8, 0, 0}, SIGN_NONE},
+		{{2, 1, 0, 1, 0, 8, 0, 0}, SIGN_NONE},
+	};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(cases); i++) {
@@ -62,6 +72,13 @@ static void test_classify(void **state)
 		memcpy(&w, cases[i].text, strlen(cases[i].text));
 		if (classify(w, (__u32)strlen(cases[i].text)) != cases[i].is)
 			fail_msg("classify(\"%s\")", cases[i].text);
+	}
+	for (size_t i = 0; i < COUNT(records); i++) {
+		__u64 w;
+
+		memcpy(&w, records[i].h, sizeof(w));
+		assert_int_equal(classify(w, 8), records[i].is);
+		assert_int_equal(classify(w, 7), SIGN_NONE);
 	}
 }
 
@@ -190,6 +207,36 @@ static void test_other_protocol(void **state)
 	native_fini();
 }
 
+/* A FastCGI connection shows the beginning of each call, also behind the budget. */
+static void test_fastcgi(void **state)
+{
+	static const __u8 begin[8] = {1, 1, 0, 1, 0, 8, 0, 0};
+	struct native_call call = {.dir = CLEW_RECV, .nr = 1, .len = 8};
+	static char large[8192];
+	struct native_sock s;
+
+	(void)state;
+	memset(large, 'x', sizeof(large));
+	start(&s, NATIVE_64, true);
+	call.buf[0] = begin;
+	call.size[0] = sizeof(begin);
+	native_play(&s, &call);
+	assert_int_equal(native_segment()->cap, 8);
+	assert_int_equal(native_conn(&s)->class, CLEW_CLASS_FASTCGI);
+	assert_int_equal(native_conn(&s)->role, CLEW_ROLE_SERVER);
+	call.dir = CLEW_SEND;
+	call.buf[0] = large;
+	call.len = call.size[0] = sizeof(large);
+	native_play(&s, &call);
+	assert_int_equal(native_segment()->cap, 1024);
+	for (int i = 0; i < 3; i++) {
+		native_play(&s, &call);
+		assert_int_equal(native_segment()->cap, CLEW_FASTCGI_LEAST);
+		assert_int_equal(native_segment()->len, sizeof(large));
+	}
+	native_fini();
+}
+
 /* Seven bytes, and the page behind them is not there: still the start of a message. */
 static void test_end_of_a_page(void **state)
 {
@@ -272,6 +319,7 @@ int main(void)
 		cmocka_unit_test(test_budget),
 		cmocka_unit_test(test_fin),
 		cmocka_unit_test(test_other_protocol),
+		cmocka_unit_test(test_fastcgi),
 		cmocka_unit_test(test_end_of_a_page),
 		cmocka_unit_test(test_full),
 		cmocka_unit_test(test_reused_address),

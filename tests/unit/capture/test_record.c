@@ -238,6 +238,102 @@ static void test_other_protocol(void **state)
 	assert_text(f, "CONNECT h:25 HTTP/1.1\r\n\r\nHTTP/1.1 200 OK\r\n\r\nxxxxxxxxxxxxxxxxxxx");
 }
 
+/* FastCGI: name, value with lengths of one byte; the texts hold no NUL. */
+static size_t pair(char *to, const char *name, const char *value)
+{
+	return (size_t)sprintf(to, "%c%c%s%s", (char)strlen(name), (char)strlen(value), name,
+			       value);
+}
+
+static size_t fcgi(char *to, int type, const char *content, size_t n, int padding)
+{
+	const char h[8] = {1, (char)type, 0, 1, (char)(n >> 8), (char)n, (char)padding};
+
+	memcpy(to, h, sizeof(h));
+	memcpy(to + 8, content, n);
+	memset(to + 8 + n, 'p', (size_t)padding);
+	return 8 + n + (size_t)padding;
+}
+
+static size_t fcgi_request(char *to, bool masked)
+{
+	char list[1024];
+	size_t n = 0, at;
+
+	n += pair(list + n, "QUERY_STRING", masked ? "sig=xxxxxx&b=c" : "sig=secret&b=c");
+	n += pair(list + n, "REQUEST_METHOD", "POST");
+	n += pair(list + n, "HTTP_COOKIE", masked ? "xxxxxxxx" : "id=49152");
+	n += pair(list + n, "HTTP_AUTHORIZATION", masked ? "xxxxxxxx" : "Basic eD");
+	n += pair(list + n, "REQUEST_URI", masked ? "/a?sig=xxxxxx" : "/a?sig=secret");
+	n += pair(list + n, "DOCUMENT_ROOT", masked ? "xxxx" : "/srv");
+	n += pair(list + n, "EMPTY", "");
+	n += pair(list + n, "HTTP_HOST", "h");
+	at = fcgi(to, 1, "\0\1\0\0\0\0\0\0", 8, 0);
+	at += fcgi(to + at, 4, list, 100, 0);
+	at += fcgi(to + at, 4, list + 100, n - 100, 3);
+	if (masked)
+		memset(to + at - 3, 0, 3);
+	at += fcgi(to + at, 4, "", 0, 0);
+	at += fcgi(to + at, 5, masked ? "xxxxxxxxx" : "password=", 9, 0);
+	return at + fcgi(to + at, 5, "", 0, 0);
+}
+
+static size_t fcgi_answer(char *to, bool masked)
+{
+	const char *out = masked ? "Status: 404 Not\r\nSet-Cookie:xxxxxx\r\n\r\nxxxx"
+				 : "Status: 404 Not\r\nSet-Cookie: id=49\r\n\r\nbody";
+	size_t at = fcgi(to, 7, masked ? "xxxxxxx" : "private", 7, 0);
+
+	at += fcgi(to + at, 6, out, strlen(out), 0);
+	return at + fcgi(to + at, 3, masked ? "\0\0\0\0\0\0\0\0" : "\0\0\0\0\0mem", 8, 0);
+}
+
+static void test_fastcgi(void **state)
+{
+	struct fixture *f = *state;
+	char said[2][2048], want[4096];
+	size_t n[2], len;
+
+	n[0] = fcgi_request(said[0], false);
+	n[1] = fcgi_answer(said[1], false);
+	len = fcgi_request(want, true);
+	len += fcgi_answer(want + len, true);
+	for (size_t most = 8; most < 300; most += 13) {
+		if (!f->rec)
+			clew_recorder__new(f->path, &f->rec, f->errbuf, sizeof(f->errbuf));
+		open_conn(f, 1, true);
+		for (uint8_t dir = 0; dir < 2; dir++) {
+			for (size_t at = 0, part; at < n[dir]; at += part) {
+				part = n[dir] - at < most ? n[dir] - at : most;
+				say(f, dir, said[dir] + at, part, part, NULL);
+			}
+		}
+		assert_int_equal(replay(f), 0);
+		assert_int_equal(f->text_n, len);
+		assert_memory_equal(f->text, want, len);
+	}
+}
+
+/* What was not captured hides where values are: all is masked until a record begins anew. */
+static void test_fastcgi_unseen(void **state)
+{
+	struct fixture *f = *state;
+	struct clew_segment *seg;
+	char said[2048], want[2048];
+	size_t n = fcgi_request(said, false);
+
+	open_conn(f, 1, true);
+	say(f, 0, said, 60, n, "\1\5\1\1\1\1\1\1");
+	say(f, 0, "\1\4\1\1\1\1\1\1", 8, 8, NULL);
+	say(f, 0, "HTTP_HOSTh", 10, 10, NULL);
+	fcgi_request(want, true);
+	assert_int_equal(replay(f), 0);
+	assert_memory_equal(f->text, want, 60);
+	seg = (void *)(f->got + sizeof(struct clew_conn_open));
+	assert_memory_equal(seg->tail, "xxxxxxxx", 8);
+	assert_memory_equal(f->text + 60, "xxxxxxxxxxxxxxxxxx", 18);
+}
+
 static const char message[] =
 	"POST /p HTTP/1.1\r\nContent-Length: 16\r\nAuthorization: Basic c2VjcmV0\r\n\r\n"
 	"4111111111111111"
@@ -453,11 +549,12 @@ static void test_cannot_write(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_identical),	TEST(test_largest),	   TEST(test_heads),
-		TEST(test_targets),	TEST(test_other_protocol), TEST(test_split_anywhere),
-		TEST(test_until_close), TEST(test_unknown),	   TEST(test_last_chunk),
-		TEST(test_collision),	TEST(test_lying_segment),  TEST(test_truncated),
-		TEST(test_corrupt),	TEST(test_cannot_write),
+		TEST(test_identical),	   TEST(test_largest),	      TEST(test_heads),
+		TEST(test_targets),	   TEST(test_other_protocol), TEST(test_fastcgi),
+		TEST(test_fastcgi_unseen), TEST(test_split_anywhere), TEST(test_until_close),
+		TEST(test_unknown),	   TEST(test_last_chunk),     TEST(test_collision),
+		TEST(test_lying_segment),  TEST(test_truncated),      TEST(test_corrupt),
+		TEST(test_cannot_write),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

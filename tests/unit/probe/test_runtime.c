@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <ftw.h>
+#include <glob.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -337,6 +338,43 @@ static void haproxy(void **state)
 	end(pid);
 }
 
+/* Told by its file, whatever its name: here it has none that says so. */
+static void php_fpm(void **state)
+{
+	char conf[128], exe[128], cmd[512];
+	char *const argv[] = {exe, "-n", "-F", "-R", "-y", conf, NULL};
+	struct clew_runtime rt;
+	glob_t found;
+	pid_t pid;
+	FILE *f;
+
+	(void)state;
+	if (glob("/usr/sbin/php-fpm*", 0, NULL, &found)) {
+		globfree(&found);
+		skip();
+	}
+	snprintf(conf, sizeof(conf), "%s/fpm.conf", dir);
+	snprintf(exe, sizeof(exe), "%s/worker", dir);
+	snprintf(cmd, sizeof(cmd), "cp %s %s", found.gl_pathv[0], exe);
+	globfree(&found);
+	assert_int_equal(system(cmd), 0);
+	f = fopen(conf, "w");
+	assert_non_null(f);
+	fprintf(f,
+		"[global]\nerror_log = /dev/null\n[www]\nlisten = %s/fpm.sock\npm = static\n"
+		"pm.max_children = 1\n",
+		dir);
+	fclose(f);
+	pid = spawn(argv, 0);
+	wait_exec(pid, "worker");
+	discover(pid, &rt);
+	assert_int_equal(rt.kind, CLEW_RT_PHP);
+	assert_string_equal(rt.name, "php");
+	assert_string_equal(rt.why, "");
+	assert_int_equal(rt.entry.flags, 0); /* nobody watches what it waits for */
+	end(pid);
+}
+
 static void node(void **state)
 {
 	char *const argv[] = {"node", "-e", "console.log(1);setTimeout(()=>{},60000)", NULL};
@@ -465,11 +503,12 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(native),	cmocka_unit_test(python),
-		cmocka_unit_test(python_later), cmocka_unit_test(go_programs),
-		cmocka_unit_test(nginx),	cmocka_unit_test(haproxy),
-		cmocka_unit_test(node),		cmocka_unit_test(node_layout),
-		cmocka_unit_test(cache),	cmocka_unit_test(deleted_program),
+		cmocka_unit_test(native),	   cmocka_unit_test(python),
+		cmocka_unit_test(python_later),	   cmocka_unit_test(go_programs),
+		cmocka_unit_test(nginx),	   cmocka_unit_test(php_fpm),
+		cmocka_unit_test(haproxy),	   cmocka_unit_test(node),
+		cmocka_unit_test(node_layout),	   cmocka_unit_test(cache),
+		cmocka_unit_test(deleted_program),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

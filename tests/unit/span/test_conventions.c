@@ -354,6 +354,43 @@ static void test_outcomes(void **state)
 		}
 }
 
+/* An HTTP request that came as FastCGI parameters: network.md says what the transport speaks. */
+static void test_fastcgi(void **state)
+{
+	struct fixture *f = *state;
+
+	f->ex.protocol = CLEW_FASTCGI;
+	f->conn.family = AF_UNIX;
+	f->conn.local_port = f->conn.remote_port = 0;
+	build_said(f, &(struct said){.target = "/a?b=c",
+				     .host = "h:8443",
+				     .xff = "192.0.2.1",
+				     .xfp = "https"});
+	assert_attr(f, "network.protocol.name", "fastcgi");
+	assert_attr(f, "network.protocol.version", "1.0");
+	assert_attr(f, "network.transport", "unix");
+	assert_attr(f, "client.address", "192.0.2.1");
+	assert_attr(f, "server.address", "h");
+	assert_attr(f, "server.port", "8443");
+	assert_attr(f, "url.scheme", "https");
+	assert_attr(f, "url.path", "/a");
+	assert_attr(f, "url.query", "b=c");
+	f->ex.is_server = 0;
+	build_said(f, &(struct said){.target = "/a", .host = "h:8443", .xfp = "https"});
+	assert_attr(f, "network.protocol.name", "fastcgi");
+	assert_attr(f, "url.full", "https://h:8443/a");
+	/* answered, and the status is in what was not seen */
+	f->ex.status = 0;
+	f->ex.incomplete = CLEW_INC_RESPONSE_HEAD;
+	build(f);
+	assert_attr(f, "http.response.status_code", ABSENT);
+	assert_attr(f, "error.type", ABSENT);
+	assert_int_equal(f->span->status, CLEW_STATUS_UNSET);
+	f->ex.protocol = CLEW_HTTP1;
+	build(f);
+	assert_attr(f, "network.protocol.name", ABSENT);
+}
+
 static void test_facts(void **state)
 {
 	struct fixture *f = *state;
@@ -486,8 +523,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_methods),	TEST(test_server_urls), TEST(test_forwarded),
 		TEST(test_client_urls), TEST(test_peers),	TEST(test_outcomes),
-		TEST(test_facts),	TEST(test_identity),	TEST(test_times),
-		TEST(test_hostile),
+		TEST(test_facts),	TEST(test_fastcgi),	TEST(test_identity),
+		TEST(test_times),	TEST(test_hostile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -399,7 +399,8 @@ static __always_inline void cut_set(struct work *w, struct clew_kconn *c)
 		cut->n = c->budget;
 	if (cut->n > CLEW_CAP_MAX)
 		cut->n = CLEW_CAP_MAX;
-	if (cut->n < cut->len && !(cut->scattered && io->ret <= CLEW_SMALL))
+	if (cut->n < cut->len &&
+	    !(cut->scattered && io->ret <= CLEW_SMALL && io->nr_iov <= CLEW_GATHER_IOV))
 		find_tail(w);
 }
 

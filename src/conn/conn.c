@@ -361,9 +361,12 @@ static enum clew_verdict feed_bytes(struct clew_conn *c, const struct clew_segme
 	if (cap)
 		v = c->proto->data(c->parser, seg->dir, p, cap, f);
 	f->pos += cap;
-	if (v == CLEW_PROTO_MORE && len > cap)
-		v = c->proto->skip(c->parser, seg->dir, len - cap, seg->tail, seg->tail_len, false,
-				   f);
+	if (v == CLEW_PROTO_MORE && len > cap) {
+		uint32_t tail = seg->tail_len < len - cap ? seg->tail_len : len - cap;
+
+		v = c->proto->skip(c->parser, seg->dir, len - cap, seg->tail + seg->tail_len - tail,
+				   tail, false, f);
+	}
 	return v;
 }
 

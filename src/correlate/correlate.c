@@ -99,6 +99,7 @@ void co_thread__put(struct clew_correlate *co, struct co_thread *t)
 	if (--t->refs)
 		return;
 	co_node__put(co, t->open);
+	co_node__put(co, t->last);
 	co_node__put(co, t->window);
 	co_thread__job_over(co, t);
 	co_node__put(co, t->js_x);

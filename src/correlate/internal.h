@@ -188,6 +188,7 @@ struct co_thread {
 	uint8_t loop, multi;
 	uint32_t nr_open;
 	struct co_node *open; /* reference: the first of nr_open */
+	struct co_node *last; /* PHP: reference: the one whose answer began last */
 	/* Python: the request that was read last, as long as the thread is still at it */
 	struct co_node *window; /* reference, or NULL: closed or unclear */
 	uint8_t window_set, freed_set;

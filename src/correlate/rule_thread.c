@@ -14,7 +14,10 @@
  *
  * PHP-FPM needs no watching: its workers accept a connection when the last request is answered and
  * not before (fcgi_accept_request() in main/fastcgi.c), so what curl polls meanwhile is no event
- * loop that serves others. Its segments never carry CLEW_SEG_LOOP; the rest of the rule stands.
+ * loop that serves others. Its segments never carry CLEW_SEG_LOOP. Nor is its request over when the
+ * answer begins: a page larger than PHP's buffer goes out while the script runs on. END_REQUEST
+ * says when it is; what a script calls behind fastcgi_finish_request(), which sends that early, is
+ * nobody's, since the worker's next request may be one that is not followed.
  */
 #include "correlate/internal.h"
 
@@ -32,6 +35,8 @@ void co_thread__serves(struct clew_correlate *co, struct co_thread *t, struct co
 {
 	x->thread = t;
 	t->refs++;
+	co_node__put(co, t->last);
+	t->last = NULL;
 	if (t->nr_open++)
 		co_thread__multi(co, t);
 	else if (!t->multi && !t->loop && watched)
@@ -72,6 +77,10 @@ void co_thread_rule__answered(struct clew_correlate *co, struct co_node *x)
 	x->thread = NULL;
 	t->nr_open--;
 	if (t->open == x) {
+		struct co_proc *proc = co_proc__find(co, x->pid);
+
+		if (proc && proc->runtime == CLEW_RT_PHP)
+			t->last = co_node__get(x);
 		co_node__put(co, x);
 		t->open = NULL;
 	}
@@ -80,20 +89,32 @@ void co_thread_rule__answered(struct clew_correlate *co, struct co_node *x)
 	co_thread__put(co, t);
 }
 
+/* PHP: the request whose answer has begun and is not over. */
+static struct co_node *still_at(const struct co_thread *t)
+{
+	struct co_node *x = t->last;
+
+	if (!x || x->done || !x->ex || x->ex->incomplete & CLEW_INC_RESPONSE_BODY)
+		return NULL;
+	return x;
+}
+
 void co_thread_rule__claim(struct clew_correlate *co, struct co_node *c, struct co_claim *ret)
 {
 	struct co_thread *t = co_thread__find(co, c->tid, c->pid);
+	struct co_node *x;
 
 	if (!t)
 		return;
 	if (c->ex->req.seg_flags & CLEW_SEG_LOOP)
 		t->loop = 1;
-	if (t->loop || t->multi || t->nr_open != 1 || !t->open)
+	if (t->loop || t->multi)
 		return;
-	if (!t->open->ex || t->open->ex->req.watch != c->ex->req.watch)
+	x = t->nr_open == 1 ? t->open : t->nr_open ? NULL : still_at(t);
+	if (!x || !x->ex || x->ex->req.watch != c->ex->req.watch)
 		return;
 	ret->kind = CO_CLAIM_NODE;
-	ret->x = t->open;
+	ret->x = x;
 	ret->link = CLEW_LINK_EXACT;
 	ret->evidence = co_ev_thread;
 }

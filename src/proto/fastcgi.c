@@ -370,6 +370,8 @@ static void lose(struct fcgi *f, struct fcgi_dir *d)
 		if (!f->answered)
 			answer(f, CLEW_INC_RESPONSE_HEAD);
 		f->incomplete |= CLEW_INC_RESPONSE_BODY;
+		if (f->ex)
+			f->ex->incomplete |= CLEW_INC_RESPONSE_BODY;
 	}
 }
 

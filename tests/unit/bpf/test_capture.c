@@ -139,6 +139,36 @@ static void test_head_in_two_buffers(void **state)
 	native_fini();
 }
 
+/* A small answer in more buffers than are copied (nginx writes chunks so): its end is seen. */
+static void test_many_small_buffers(void **state)
+{
+	static const char *const part[] = {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+					   "3\r\n",
+					   "abc",
+					   "\r\n",
+					   "2\r\n",
+					   "de",
+					   "\r\n0\r\n\r\n"};
+	struct native_call call = {.dir = CLEW_SEND, .nr = COUNT(part)};
+	const struct clew_segment *seg;
+	struct native_sock s;
+
+	(void)state;
+	start(&s, NATIVE_64, true);
+	assert_non_null(play(&s, CLEW_RECV, GET, NULL));
+	for (__u32 i = 0; i < COUNT(part); i++) {
+		call.buf[i] = part[i];
+		call.size[i] = (__u32)strlen(part[i]);
+		call.len += call.size[i];
+	}
+	native_play(&s, &call);
+	seg = native_segment();
+	assert_true(seg->cap < seg->len);
+	assert_int_equal(seg->tail_len, 7);
+	assert_memory_equal(seg->tail, "\r\n0\r\n\r\n", 7);
+	native_fini();
+}
+
 /* A change of direction refills the budget; what goes beyond it is counted, with its tail. */
 static void test_budget(void **state)
 {
@@ -316,6 +346,7 @@ int main(void)
 		cmocka_unit_test(test_classify),
 		cmocka_unit_test(test_walk_back),
 		cmocka_unit_test(test_head_in_two_buffers),
+		cmocka_unit_test(test_many_small_buffers),
 		cmocka_unit_test(test_budget),
 		cmocka_unit_test(test_fin),
 		cmocka_unit_test(test_other_protocol),

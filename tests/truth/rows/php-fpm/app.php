@@ -47,6 +47,22 @@ function fan(string $id, callable $sub): bool
     return count(array_filter($all, "good")) == 4;
 }
 
+/* The answer begins before the call. */
+function stream(string $id, string $k): bool
+{
+    echo "begun\n";
+    flush();
+    return call("one", $id, $k);
+}
+
+/* The answer is over before the call. */
+function after(string $id, string $k): bool
+{
+    echo "ok\n";
+    fastcgi_finish_request();
+    return call("one", $id, $k);
+}
+
 $part = explode("/", trim($_SERVER["REQUEST_URI"], "/"));
 if (count($part) < 3) {
     echo "ready\n";
@@ -62,8 +78,11 @@ $ok = match ($shape) {
     "post" => call("post", $id, $sub(0), file_get_contents("php://input")),
     "err", "abort" => call($shape, $id, $sub(0)),
     "timeout" => call("hang", $id, $sub(0), null, 100),
+    "stream" => stream($id, $sub(0)),
+    "after" => after($id, $sub(0)),
     default => call("one", $id, $sub(0)),
 };
 nap();
-http_response_code($ok ? 200 : 500);
+if (!headers_sent())
+    http_response_code($ok ? 200 : 500);
 echo "ok\n";

@@ -88,7 +88,7 @@ def start(env, case):
                    behind={"n": "a", "a": "l"})
 
 
-ALL = ["one", "seq", "none", "fan", "post"]
+ALL = ["one", "seq", "none", "fan", "post", "stream"]
 ERRORS = ["err", "timeout", "abort"]
 
 ROW = Row("PHP-FPM behind nginx", start, [
@@ -97,4 +97,6 @@ ROW = Row("PHP-FPM behind nginx", start, [
     Case(ALL, "Unix socket, kept connections", kept=True),
     Case(ALL, "TCP, kept connections", tcp=True, kept=True),
     Case(ERRORS, "errors"),
+    # The worker may be at another request by then, one that is not seen
+    Case(["after"], "after fastcgi_finish_request()", recall=0.0),
 ], tags=["php", "threads", "nginx"], needs=["nginx"], service="n")

@@ -305,26 +305,6 @@ static void test_cut(void **state)
 	assert_int_equal(f->nr_done, 2);
 }
 
-/* Of a tail that begins before what was not captured only the rest counts. */
-static void test_cut_behind(void **state)
-{
-	static const char body[] = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-				   "2\r\nab\r\n0\r\n\r\n";
-	struct fixture *f = *state;
-	size_t n = sizeof(body) - 1;
-	struct clew_segment *seg;
-
-	open_conn(f, 1, CLEW_ROLE_SERVER);
-	say(f, CLEW_RECV, GET);
-	seg = event__segment(1, PID, CLEW_SEND, f->seq[CLEW_SEND], body, n - 3, n, f->ts);
-	seg->tail_len = 8;
-	memcpy(seg->tail, body + n - 8, 8);
-	assert_int_equal(feed_seg(f, seg), CLEW_EVENT_USED);
-	assert_int_equal(f->nr_done, 1);
-	assert_int_equal(f->done[0].resp_body, 2);
-	assert_int_equal(f->done[0].incomplete, 0);
-}
-
 static void test_repeat_and_overlap(void **state)
 {
 	static const char whole[] = "POST /o HTTP/1.1\r\nContent-Length: 6\r\n\r\nabcdef";
@@ -792,7 +772,7 @@ int main(void)
 	/* clang-format off */
 	const struct CMUnitTest tests[] = {
 		TEST(test_in_order), TEST(test_hole), TEST(test_hole_at_the_start),
-		TEST(test_begins_before_announced), TEST(test_hole_in_body), TEST(test_cut), TEST(test_cut_behind),
+		TEST(test_begins_before_announced), TEST(test_hole_in_body), TEST(test_cut),
 		TEST(test_repeat_and_overlap), TEST(test_overlap_of_cut), TEST(test_empty_repeat),
 		TEST(test_wrap_around), TEST(test_eof_ends_body), TEST(test_close_local),
 		TEST(test_close_gone_and_reused), TEST(test_close_held),

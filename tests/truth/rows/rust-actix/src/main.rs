@@ -73,8 +73,7 @@ async fn serve(req: HttpRequest, app: web::Data<Caller>) -> HttpResponse {
     if ok { HttpResponse::Ok().body("done") } else { HttpResponse::InternalServerError().finish() }
 }
 
-#[actix_web::main]
-async fn main() -> std::io::Result<()> {
+async fn start() -> std::io::Result<()> {
     let noise = env::var("NOISE").ok().and_then(|ms| ms.parse().ok()).unwrap_or(0);
     spawn(async move {
         let caller = Caller::new();
@@ -90,4 +89,8 @@ async fn main() -> std::io::Result<()> {
     .bind(env::var("LISTEN").unwrap())?
     .run()
     .await
+}
+
+fn main() -> std::io::Result<()> {
+    actix_web::rt::System::new().block_on(start())
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Turn tests/fixtures into seeds for fuzz_http1.c and fuzz_fastcgi.c.
+"""Turn tests/fixtures into seeds for fuzz_http1.c, fuzz_fastcgi.c and, FastCGI, fuzz_record.c.
 
 Usage: corpus_parsers.py [OUTPUT_FOLDER]      (default tests/fuzz/corpus)
 """
@@ -27,12 +27,29 @@ def pieces(path):
     return out
 
 
+def segments(path, seen):
+    """As fuzz_record.c reads them: direction and how many bytes are left out, how many follow, these."""
+    out = b""
+    for server, data in pieces(path):
+        for at in range(0, len(data or b""), 60):
+            part = data[at:at + 60]
+            left_out = max(0, len(part) - seen)
+            out += bytes([server | left_out << 1, len(part) - left_out]) + part[:seen]
+    return out
+
+
 def main():
     here = pathlib.Path(__file__).resolve().parent
     top = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else here / "corpus"
     for path in sorted((here.parent / "fixtures").glob("*/*.txt")):
         out = top / path.parent.name
         out.mkdir(parents=True, exist_ok=True)
+        if path.stem == "big":
+            continue
+        if path.parent.name == "fastcgi":
+            for name, seen in (("", 60), ("-cut", 40)):
+                (top / "record").mkdir(parents=True, exist_ok=True)
+                (top / "record" / f"fastcgi-{path.stem}{name}").write_bytes(segments(path, seen))
         for client in (0, 1):
             seed = bytes([client])
             for server, data in pieces(path):

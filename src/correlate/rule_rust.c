@@ -115,6 +115,19 @@ static void rust_edge(struct clew_correlate *co, const struct clew_edge *edge)
 		co_rust_message__drop(co, m);
 }
 
+/* Bytes are missing: a request may be among them, and its message. What follows begins anew. */
+static void rust_segment(struct clew_correlate *co, const struct clew_segment *seg)
+{
+	struct co_conn *conn = seg->dir == CLEW_SEND ? co_conn__find(co, seg->conn_id) : NULL;
+
+	if (!conn || conn->pid != seg->h.pid)
+		return;
+	if (conn->has_sent && seg->seq != conn->sent_to)
+		conn->rust_message = 0;
+	conn->sent_to = seg->seq + seg->len;
+	conn->has_sent = 1;
+}
+
 static uint64_t next_message(uint64_t message)
 {
 	return message + SLOT_ONE; /* the slot is in the highest bits: it wraps */
@@ -211,6 +224,7 @@ static void put(struct clew_correlate *co, void *by)
 
 const struct co_rule co_rule_rust = {
 	.runtimes = 1U << CLEW_RT_UNKNOWN | 1U << CLEW_RT_TOKIO,
+	.segment = rust_segment,
 	.edge = rust_edge,
 	.request = rust_request,
 	.claim = rust_claim,

@@ -243,6 +243,23 @@ static void records(void **state)
 	assert_root(c[2]);
 }
 
+/* A request is lost, which the positions of the bytes tell: the next ones begin anew. */
+static void lost_request(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x = rx(a, 0, task(1)), *c[2];
+
+	c[0] = call(a, 1, 0, 0);
+	over(a, c[0], 0);
+	a->out[0].c2s += 100; /* message 1 */
+	c[1] = call(a, 1, 0, 2);
+	over(a, c[1], 0);
+	end(a, x, task(1));
+	sim_settle(&a->sim);
+	assert_parent(c[0], x, CLEW_LINK_EXACT, "tokio-message");
+	assert_parent(c[1], x, CLEW_LINK_EXACT, "tokio-message");
+}
+
 /*
  * A connection that ends and one that begins, whose channel gets the address of the first one's:
  * the request there and the message here were lost.
@@ -326,8 +343,9 @@ static void given_up(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		R(own_task), R(messages), R(answered_first), R(not_its_own),  R(out_of_turn),
-		R(met_late), R(records),  R(both),	     R(same_address), R(given_up),
+		R(own_task),	 R(messages),	  R(answered_first), R(not_its_own),
+		R(out_of_turn),	 R(met_late),	  R(records),	     R(both),
+		R(lost_request), R(same_address), R(given_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -28,6 +28,7 @@
 const size_t co_py_ctx_bytes = sizeof(struct co_py_ctx);
 
 #define ANCESTRY_MAX 8 /* ancestors kept alive by one context */
+#define WINDOW_OVER  1 /* co_thread.window_child: no context has this address */
 
 struct co_py_ctx *co_py__get(struct co_py_ctx *py)
 {
@@ -243,6 +244,10 @@ static void py_birth(struct clew_correlate *co, const struct clew_edge *edge)
 			t->window_child = edge->child;
 		x = t->window_child == edge->child ? t->window : NULL;
 		depth = 1;
+		/* what follows is another's, also where that Task is over and its address used
+		 * again */
+		if (edge->kind == CLEW_EDGE_PY_TASK)
+			t->window_child = WINDOW_OVER;
 	} else if (parent && parent->x && !parent->shared) {
 		x = parent->x;
 		depth = parent->depth < UINT8_MAX ? parent->depth + 1 : parent->depth;

@@ -59,6 +59,21 @@ static void uv_lost_read(void **state)
 	assert_root(c);
 }
 
+/* The request's Task is over, another's has its address: it is not the one that the read began. */
+static void uv_address_again(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x = rx(a, 0, idle(10)), *c;
+
+	task(a, 11, SERVER, 0xa0, 0x1000);
+	end(a, x, py(11, 0xa0, 0x1000));
+	task(a, 11, 0xb0, 0xa0, 0x1000);
+	c = tx(a, 1, py(13, 0xa0, 0x1000));
+	end(a, c, idle(20));
+	sim_settle(&a->sim);
+	assert_root(c);
+}
+
 /* A thread of asyncio reads inside its callback: what is made after that is another's. */
 static void asyncio_after(void **state)
 {
@@ -119,8 +134,8 @@ static void uv_queued_write(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(uv_tasks),	      T(uv_lost_read),	  T(asyncio_after),
-		T(uv_unknown_writer), T(uv_queued_write),
+		T(uv_tasks),	  T(uv_lost_read),	T(uv_address_again),
+		T(asyncio_after), T(uv_unknown_writer), T(uv_queued_write),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -147,7 +147,7 @@ def conversation(rnd):
 
 def build(folder):
     program = os.path.join(folder, "http1_dump")
-    sources = sorted(glob.glob(str(ROOT / "src/proto/http1*.c")))
+    sources = sorted(glob.glob(str(ROOT / "src/proto/*.c")))
     subprocess.run([*os.environ.get("CC", "gcc").split(), "-std=gnu11", "-O1", "-g", "-D_GNU_SOURCE",
                     "-I", str(ROOT / "include"), "-I", str(ROOT / "src"), "-o", program,
                     str(ROOT / "tests/unit/proto/http1_dump.c"), *sources], check=True)

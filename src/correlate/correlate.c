@@ -108,6 +108,17 @@ void co_thread__put(struct clew_correlate *co, struct co_thread *t)
 	free(t);
 }
 
+void *co_thread__get_by(void *thread)
+{
+	((struct co_thread *)thread)->refs++;
+	return thread;
+}
+
+void co_thread__put_by(struct clew_correlate *co, void *thread)
+{
+	co_thread__put(co, thread);
+}
+
 static void drop_thread(void *arg, void *val)
 {
 	struct clew_correlate *co = arg;

@@ -354,6 +354,9 @@ struct co_proc *co_proc__find(struct clew_correlate *co, uint32_t pid); /* or NU
 struct co_thread *co_thread(struct clew_correlate *co, uint32_t tid, uint32_t pid);
 struct co_thread *co_thread__find(struct clew_correlate *co, uint32_t tid, uint32_t pid);
 void co_thread__put(struct clew_correlate *co, struct co_thread *thread);
+/* A reference, for rules whose claims are made by a thread (co_rule.get, co_rule.put). */
+void *co_thread__get_by(void *thread);
+void co_thread__put_by(struct clew_correlate *co, void *thread);
 void co_thread__job_over(struct clew_correlate *co, struct co_thread *thread);
 struct co_conn *co_conn(struct clew_correlate *co, uint64_t id, uint32_t pid);
 struct co_conn *co_conn__find(struct clew_correlate *co, uint64_t id);

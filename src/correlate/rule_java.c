@@ -436,17 +436,6 @@ static bool java_stands(struct clew_correlate *co, const struct co_node *c, cons
 	return !x->ex || !x->ex->resp.ts || co_thread__answers(x) == CO_WHO_SAME;
 }
 
-static void *get(void *by)
-{
-	((struct co_thread *)by)->refs++;
-	return by;
-}
-
-static void put(struct clew_correlate *co, void *by)
-{
-	co_thread__put(co, by);
-}
-
 static void java_closed(struct clew_correlate *co, struct co_conn *conn)
 {
 	co_node__put(co, conn->job_call);
@@ -463,6 +452,6 @@ const struct co_rule co_rule_java = {
 	.claim = java_claim,
 	.hold = java_hold,
 	.stands = java_stands,
-	.get = get,
-	.put = put,
+	.get = co_thread__get_by,
+	.put = co_thread__put_by,
 };

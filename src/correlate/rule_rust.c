@@ -211,17 +211,6 @@ static bool rust_stands(struct clew_correlate *co, const struct co_node *c, cons
 	return !x->ex || !x->ex->resp.ts || co_thread__answers(x) == CO_WHO_SAME;
 }
 
-static void *get(void *by)
-{
-	((struct co_thread *)by)->refs++;
-	return by;
-}
-
-static void put(struct clew_correlate *co, void *by)
-{
-	co_thread__put(co, by);
-}
-
 const struct co_rule co_rule_rust = {
 	.runtimes = 1U << CLEW_RT_UNKNOWN | 1U << CLEW_RT_TOKIO,
 	.segment = rust_segment,
@@ -229,6 +218,6 @@ const struct co_rule co_rule_rust = {
 	.request = rust_request,
 	.claim = rust_claim,
 	.stands = rust_stands,
-	.get = get,
-	.put = put,
+	.get = co_thread__get_by,
+	.put = co_thread__put_by,
 };

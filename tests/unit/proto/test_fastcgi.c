@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "harness.h"
+#include "proto/fastcgi_int.h"
 
 enum { BEGIN = 1, ABORT, END, PARAMS, STDIN, STDOUT, STDERR };
 enum { CLIENT = 0, SERVER = 1 }; /* whose bytes */
@@ -676,6 +677,43 @@ static void test_junk(void **state)
 	player__fini(&pl);
 }
 
+/* A status is three digits from 100 on; else the answer says none, which in CGI is 200. */
+static void test_status(void **state)
+{
+	static const struct {
+		const char *head;
+		uint16_t status;
+	} of[] = {{"Status: 404 Not Found\r\n\r\n", 404},
+		  {"Status: 20\r\n\r\n", 200},
+		  {"Status: 4040\r\n\r\n", 200},
+		  {"Status: 099\r\n\r\n", 200},
+		  {"Status: x\r\n\r\n", 200},
+		  {"Location: /\r\n\r\n", 302}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(of) / sizeof(of[0]); i++) {
+		struct fcgi_reply r = {0};
+
+		fcgi_reply__feed(&r, (const uint8_t *)of[i].head, strlen(of[i].head));
+		assert_int_equal(fcgi_reply__status(&r), of[i].status);
+	}
+}
+
+/* Parameters that are cut: what the server's own path says is not taken for what was asked for. */
+static void test_cut_parameters(void **state)
+{
+	static const uint8_t p[] = "\x0b\x02SCRIPT_NAME/x\x0b\x09REQUEST_URI/y";
+	struct fcgi_request r;
+
+	(void)state;
+	fcgi_params__parse(p, 15, &r); /* the first pair, whole */
+	assert_int_equal(r.cut, 0);
+	assert_int_equal(r.head.target.n, 2);
+	fcgi_params__parse(p, sizeof(p) - 1, &r);
+	assert_int_equal(r.cut, 1);
+	assert_int_equal(r.head.target.n, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -698,6 +736,8 @@ int main(void)
 		cmocka_unit_test(test_stops),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_junk),
+		cmocka_unit_test(test_status),
+		cmocka_unit_test(test_cut_parameters),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,7 +31,6 @@
 #include "probe/programs.h"
 
 #define BTF_FILE    "/sys/kernel/btf/vmlinux"
-#define HOOKED	    "inet_sendmsg"     /* the fexit and kprobe layers sit on it */
 #define INIT_PIDNS  "pid:[4026531836]" /* PROC_PID_INIT_INO: the same on every kernel */
 #define STATUS_TEXT 8192
 
@@ -327,20 +326,21 @@ static enum clew_answer ask_ringbuf(struct clew_features *f, enum clew_feature s
 static enum clew_answer ask_fexit(struct clew_features *f, enum clew_feature self, char *text)
 {
 	(void)self;
-	return tried(f, features_bpf__fexit(HOOKED), text, "an empty program attaches to " HOOKED,
+	return tried(f, features_bpf__fexit(CLEW_HOOKED), text,
+		     "an empty program attaches to " CLEW_HOOKED,
 		     "the kernel refuses even an empty program: built without BPF trampolines "
 		     "(CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS), or for another machine type");
 }
 
 static enum clew_answer ask_kprobe(struct clew_features *f, enum clew_feature self, char *text)
 {
-	int err = features_bpf__kprobe(HOOKED);
+	int err = features_bpf__kprobe(CLEW_HOOKED);
 
 	(void)self;
 	if (err == -ENOENT && access("/sys/bus/event_source/devices/kprobe", F_OK))
 		return NO("the kernel is built without kprobes (CONFIG_KPROBES, "
 			  "CONFIG_KPROBE_EVENTS)");
-	return tried(f, err, text, "an empty program attaches to " HOOKED,
+	return tried(f, err, text, "an empty program attaches to " CLEW_HOOKED,
 		     "the kernel refuses even an empty program");
 }
 

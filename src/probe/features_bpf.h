@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * features_bpf.h - one attempt per kernel facility, undone before the function returns. Private
- * to features.c. All return 0 or -errno.
+ * features_bpf.h - one attempt per kernel facility, undone before the function returns. Of
+ * `clew doctor`, and of a layer's loading. All return 0 or -errno.
  */
 #ifndef CLEW_PROBE_FEATURES_BPF_H
 #define CLEW_PROBE_FEATURES_BPF_H
@@ -9,6 +9,8 @@
 #include <stdbool.h>
 
 struct btf;
+
+#define CLEW_HOOKED "inet_sendmsg" /* the fexit and kprobe layers sit on it */
 
 int features_bpf__load(void); /* a program of a kind that may read kernel memory */
 int features_bpf__ringbuf(void);

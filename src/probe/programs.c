@@ -23,6 +23,7 @@
 #include <clew/bpf.h>
 #include "base/log.h"
 #include "clew.skel.h"
+#include "probe/features_bpf.h"
 #include "probe/programs.h"
 
 #define PROG_NAME   64
@@ -48,12 +49,14 @@ static const struct layer {
 	enum clew_capture_layer layer;
 	const char *name, *prefix[2];
 	const char *needs; /* what the kernel's BTF must have for this variant, or NULL */
+	/* attaches an empty program: the verifier walks the true ones for half a second */
+	int (*try)(const char *fn);
 } layers[] = {
 	/* without its turns an event loop would look like a thread that serves one at a time */
-	{CLEW_LAYER_FENTRY, "fentry", {"clew_fx_", NULL}, "do_epoll_wait"},
-	{CLEW_LAYER_KPROBE, "kprobe", {"clew_kp_", "clew_kr_"}, NULL},
-	{CLEW_LAYER_RAWTP, "rawtp", {"clew_rt_", NULL}, "btf_trace_sock_send_length"},
-	{CLEW_LAYER_RAWTP, "rawtp", {"clew_sys_exit", NULL}, NULL},
+	{CLEW_LAYER_FENTRY, "fentry", {"clew_fx_", NULL}, "do_epoll_wait", features_bpf__fexit},
+	{CLEW_LAYER_KPROBE, "kprobe", {"clew_kp_", "clew_kr_"}, NULL, features_bpf__kprobe},
+	{CLEW_LAYER_RAWTP, "rawtp", {"clew_rt_", NULL}, "btf_trace_sock_send_length", NULL},
+	{CLEW_LAYER_RAWTP, "rawtp", {"clew_sys_exit", NULL}, NULL, NULL},
 };
 
 /* The first line of a file; empty when it cannot be read. */
@@ -123,18 +126,6 @@ static const char *hooked(const struct bpf_program *prog)
 static bool kernel_has(const struct btf *btf, const char *fn)
 {
 	return btf__find_by_name_kind(btf, fn, BTF_KIND_FUNC) > 0;
-}
-
-static bool enum_has(const struct btf *btf, const char *type, const char *name)
-{
-	int id = btf__find_by_name_kind(btf, type, BTF_KIND_ENUM);
-	const struct btf_type *t = id > 0 ? btf__type_by_id(btf, id) : NULL;
-	const struct btf_enum *e = t ? btf_enum(t) : NULL;
-
-	for (int i = 0; t && i < btf_vlen(t); i++)
-		if (!strcmp(btf__name_by_offset(btf, e[i].name_off), name))
-			return true;
-	return false;
 }
 
 static bool of_layer(const struct layer *layer, const char *name)
@@ -326,17 +317,21 @@ static int attach_all(struct clew_programs *pr, char *errbuf, size_t n)
 	return 0;
 }
 
-static int explain(int err, char *errbuf, size_t n)
+static int explain(int err, const struct clew_config *cfg, char *errbuf, size_t n)
 {
-	if (err == -EPERM) /* the verifier says EACCES */
+	bool one = cfg->capture.layer != CLEW_LAYER_AUTO;
+
+	/* a kernel without trampolines says so too, so ask for what every layer needs */
+	if (err == -EPERM && features_bpf__load() == -EPERM)
 		snprintf(errbuf, n,
 			 "not allowed to load BPF programs: run as root, or with CAP_BPF, "
 			 "CAP_PERFMON, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH");
 	else
 		snprintf(errbuf, n,
-			 "no capture layer works on this kernel (%s): see `clew doctor`, or -v for "
-			 "the verifier's words",
-			 strerror(-err));
+			 "%s%s on this kernel (%s): see `clew doctor`, or -v for the "
+			 "verifier's words",
+			 one ? "no capture by layer " : "no capture layer works",
+			 one ? layer_of(cfg->capture.layer)->name : "", strerror(-err));
 	return err;
 }
 
@@ -361,7 +356,8 @@ int clew_programs__load(const struct clew_config *cfg, struct clew_programs **re
 	}
 	/* 6.6 brought the link; up to 6.9 its pid filter let only one thread through. 6.10 is told
 	 * by another attach type that came with it. */
-	pr->uprobe_multi = enum_has(btf, "bpf_attach_type", "BPF_TRACE_KPROBE_SESSION");
+	pr->uprobe_multi =
+		features_bpf__enum_has(btf, "bpf_attach_type", "BPF_TRACE_KPROBE_SESSION");
 	pr->nr_cpus = libbpf_num_possible_cpus();
 	for (size_t i = 0; i < sizeof(layers) / sizeof(layers[0]); i++) {
 		const struct layer *layer = &layers[i < 2 && preempts ? 1 - i : i];
@@ -370,7 +366,9 @@ int clew_programs__load(const struct clew_config *cfg, struct clew_programs **re
 			continue;
 		if (layer->needs && btf__find_by_name(btf, layer->needs) < 0)
 			continue;
-		err = load_layer(pr, cfg, btf, layer);
+		err = layer->try ? layer->try(CLEW_HOOKED) : 0;
+		if (!err)
+			err = load_layer(pr, cfg, btf, layer);
 		if (err) {
 			clew_log(CLEW_LOG_DEBUG, "capture layer %s does not load: %s", layer->name,
 				 strerror(-err));
@@ -388,7 +386,7 @@ int clew_programs__load(const struct clew_config *cfg, struct clew_programs **re
 	btf__free(btf);
 	if (err) {
 		free(pr);
-		return explain(err, errbuf, n);
+		return explain(err, cfg, errbuf, n);
 	}
 	*ret = pr;
 	return 0;

@@ -34,8 +34,8 @@ class Elf:
 
     def symbols(self, table, strings, kind, syms):
         text, tab = bytearray(b"\0"), bytearray(24)
-        for name, addr in syms:
-            tab += struct.pack("<IBBHQQ", len(text), 0x12, 0, 1, addr, 16)
+        for name, addr, *size in syms:
+            tab += struct.pack("<IBBHQQ", len(text), 0x12, 0, 1, addr, *(size or [16]))
             text += name.encode() + b"\0"
         self.add(strings, bytes(text), STRTAB)
         self.add(table, bytes(tab), kind, len(self.sections), 24)
@@ -260,7 +260,86 @@ def section(name):
     return e.bytes()
 
 
+# As rustc compiles them: tests/unit/probe/test_rust.c has their text.
+RUST = {
+    "_ZN5tokio7runtime4task4core11TaskIdGuard5enter17h0123456789abcdefE":
+        "4156534889fb64488b042500000000488d80b0feffff0fb6484883f901740d4989c6ffd14c89f041c6464801488b4830488958304889c85b415ec3",
+    "_ZN5tokio7runtime7context19set_current_task_id17h0123456789abcdefE": "64488b0425e0feffff6448893c25e0feffffc3",
+    "_ZN5tokio4sync4mpsc4list11Tx$LT$T$GT$4push17h0123456789abcdefE":
+        "55415641be01000000f04c0fc177084d89f54983e5e0488b174c89e8482b820004000075044183e61f415e5dc3",
+    "_RNvMs_NtNtNtCs1_5tokio4sync4mpsc4listINtB4_2TxNtC_3app3JobE10find_blockC_3app":
+        "5541574989f74983e7e0488b0f4c89f8482b810023000075e7415f5dc3",
+    "_ZN5tokio4sync4mpsc4list11Rx$LT$T$GT$3pop17h0123456789abcdefE":
+        "41574156534989f64889fb488b36498b46104883e0e04839860023000074e1480fbae021c3",
+}
+# push whose slot is gone before the first jump; pops with an index that is not the first's, that are not understood
+PUSH_USED, POP_SMALL, POP_OTHER = ("b801000000f0480fc1074883e0e048c1e80575ecc3",
+                                   "534889fb488b0f488b43084883e0e075efc3", "53488b024883e0e075f6c3")
+ENTER, SET, PUSH, FIND, POP = RUST
+
+
+def rust(how="symbols", calls=20, more=(), drop=(), text=b"x/tokio-1.54.1/src\0"):
+    """Its functions, and 20 that are polled: `symbols`, or stripped and `straight` or `pointer` calls, or `inlined`."""
+    e = Elf(pie=how == "pointer")
+    e.add(".rodata", text + b"\0" * 32)
+    funcs = [(n, bytes.fromhex(c)) for n, c in [*RUST.items(), *more] if n not in drop]
+    start, starts, code = e.here(), [], b""
+    slot = start + 4096
+    for name, body in funcs + [("poll", None)] * (1 if how != "inlined" else calls):
+        code += b"\x90" * (-len(code) % 16)
+        starts.append((name, len(code)))
+        if body is None and how == "inlined":
+            body = bytes.fromhex(RUST[SET])
+        elif body is None:
+            body = b""
+            for _ in range(calls):
+                at = start + len(code) + len(body)
+                body += b"\xff\x15" + struct.pack("<i", slot - at - 6) if how == "pointer" else \
+                    b"\xe8" + struct.pack("<i", start - at - 5)
+            body += b"\xc3"
+        code += body
+    e.add(".text", code + b"\xcc" * (4096 - len(code)))
+    e.add(".data", b"\0" * 16)
+    if how == "pointer":
+        e.add(".rela.dyn", struct.pack("<QQq", slot, 8, start), RELA, 0, 24)
+    if how == "symbols":
+        ends = [at for _, at in starts[1:]] + [len(code)]
+        e.symbols(".symtab", ".strtab", SYMTAB, [(n, start + at, end - at) for (n, at), end in zip(starts, ends)])
+        return e.bytes()
+    here = e.here()
+    table = b"".join(struct.pack("<ii", start + at - here, 0) for _, at in starts)
+    e.add(".eh_frame_hdr", struct.pack("<4BiI", 1, 0x1b, 3, 0x3b, 0, len(starts)) + table)
+    return e.bytes()
+
+
+# One of every kind that x86.c knows; the second line: with prefixes, addresses of all shapes.
+X86 = bytes.fromhex(
+    "01c8" "03c8" "0401" "0501020304" "3c01" "39c8" "50" "415f" "58" "4863c8" "6801020304" "69c801020304" "6a01" "6bc801"
+    "8003c0" "81c101020304" "83f901" "84c0" "87c8" "88c8" "8ac8" "8d4801" "8f00" "90" "4990" "91" "99" "a4" "a801" "a901020304"
+    "b001" "b801020304" "48b80102030405060708" "c0e001" "c1e001" "c60001" "c70001020304" "c9" "d1e0" "d3e0" "f6c101"
+    "f7c101020304" "f7d9" "f6d9" "fec0" "ffc0" "ff30" "0f05" "0fa2" "0f1f00" "0f44c8" "0fc8" "0fafc8" "0fb6c8" "0fb1c8" "0fc7c8"
+    "0f70c001" "0fbae001" "0fa4c801" "0f11c0" "0f28c8" "0f94c0"
+    "66b80102" "66486b c001" "6681c10102" "f390" "2e90" "3e90" "f290" "64488b0425e8ffffff" "488b8401e8000000" "488b442408"
+    "488b042500000000" "488b0500000000" "4a8b44a008" "7502" "0f8500000000" "e800000000" "ffd0" "c3".replace(" ", ""))
+
+
 SEEDS = {
+    "rust": rust(), "rust-task-alone": rust(drop=(PUSH, FIND)), "rust-no-task": rust(drop=(ENTER, SET)),
+    "rust-places": rust(more=[(PUSH + str(i), RUST[PUSH]) for i in range(80)] + [(PUSH, PUSH_USED)]),
+    "rust-pops": rust(more=[(POP, POP_SMALL)]), "rust-pop-other": rust(more=[(POP, POP_OTHER)]),
+    "rust-same-place": rust(more=[("pad", "90" * 4048), (POP, RUST[POP].replace("4889fb488b36498b46104883e0e0", "498b46104883e0e0488b4710" "4883e0e0"))]),
+    "rust-same-push": rust(more=[("pad", "90" * 4096), (PUSH, RUST[PUSH].replace("41be", "41bf"))]),
+    "rust-two-words": rust(more=[(SET, RUST[SET].replace("e0fe", "d8fe"))]),
+    "rust-names": rust(more=[(n, RUST[SET]) for n in (
+        "_RNv5tokio11TaskIdGuard5enter", "_RNv11TaskIdGuard4drop", "_ZN_task..core..TaskIdGuard$4drop17h", "_ZN4mpsc4list5push",
+        "_ZN5tokio4mpsc4list5close", "_ZNx", "_ZN9something")]),
+    "rust-stripped": rust("straight"), "rust-stripped-pointer": rust("pointer"), "rust-stripped-inlined": rust("inlined", drop=(ENTER,)),
+    "rust-stripped-few": rust("straight", 3), "rust-stripped-used": rust("straight", more=[("used", PUSH_USED)]),
+    "rust-stripped-name": rust("straight", text=b"tokio-runtime-worker\0"),
+    "rust-stripped-words": rust("inlined", more=[
+        ("w", "64488b0425%02x%02xffff" % (8 * (i % 32), 0xf0 + i // 32) + "6448893c25%02x%02xffff" % (8 * (i % 32), 0xf0 + i // 32))
+        for i in range(70)]),
+    "x86": X86, **{"x86-%d" % i: X86[i:] for i in (3, 9)},
     "native": native(), "nginx": nginx(b"22.1"), "nginx-digits": nginx(b"1" * 60), "haproxy": haproxy(b"2.6.12-1+deb12u4\0"),
     "haproxy-digits": haproxy(b"9" * 60), "tokio": tokio(), "go-stripped": go(b"go1.22.3"),
     "go-pie": go(b"go1.21.0", pie=True), "go-symbols": go(b"go1.20", stripped=False), "go-118": go(b"go1.18rc1", magic=0xfffffff0),

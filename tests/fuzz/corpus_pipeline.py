@@ -10,10 +10,12 @@ import sys
 (OPEN, TEXT, BOTH, BYTES, CUT, HOLE, BACK, EOF, CLOSE, PROC, EDGE, INFO, CLOCK, STATS, TIME,
  RAW) = range(16)
 GET, POST, OK, CHUNKED, NONE, GO_ON, TWO, TRACED, CONNECT, UPGRADE, UNTIL, PART, LAST = range(13)
-THREAD, GO, PYTHON, NGINX, NODE, JAVA, _, HAPROXY = range(1, 9)
+THREAD, GO, PYTHON, NGINX, NODE, JAVA, TOKIO, HAPROXY = range(1, 9)
 PARSER, ID, BORN, RESUME, IDS = (n << 4 | NODE for n in range(1, 6))
 JOIN, PUT, GET_ITEM = (n << 4 | PYTHON for n in range(3, 6))
 AGAIN, NO_CONN = 0x80, 0x10
+WAIT, HELD, CALL = (n << 4 | JAVA for n in range(1, 4))
+MESSAGE = 0x10 | TOKIO
 SERVE, ROUNDTRIP, TASK, COPY = 0x10 | GO, 0x20 | GO, 0x10 | PYTHON, 0x20 | PYTHON
 C1, C2, C3 = 0x20, 0x40, 0x60  # with a kind: which context of it
 
@@ -78,7 +80,73 @@ def python_join(length, arg, turns=1):
             + both(1, OK, PYTHON | C1) + edge(1, 0x10 | PYTHON, 2, 6) + s(TIME, 0, 127) * 2)
 
 
+# Who runs in a JVM: a kind with the number of its thread, and the turn that says what sort of thread it is.
+MAIN, POOL, OTHER, NET, GREEN = (JAVA | 0x80, 0), (JAVA | 0xa0, 5), (JAVA | 0x80, 6), (JAVA | 0x60, 8), (JAVA | 0xc0, 0)
+REF = {MAIN: 0, POOL: 1, GREEN: 2, NET: 3}
+NAME = 3 << 2  # of what is waited for
+
+
+def by(who, end, text):
+    return s(BOTH, end, text, who[0], turn=who[1])
+
+
+def reads(who, end):
+    return s(BYTES, end, 40, 0, turn=who[1]) + WAITED[:-1] + bytes([who[0]])
+
+
+def tell(kind, who, child, name=NAME, chain=2):
+    """`who` calls, and waits; `child` waits for it."""
+    return edge(2, kind, who[0] >> 5, child[0] >> 5 if child else 0, REF[who], chain=chain) + bytes([name | (REF[child] if child else 0)])
+
+
+def java(*made, reader=MAIN, answers=MAIN, waits=WAIT, caller=POOL, again=1, after=b""):
+    """`made` is what the kernel tells while the answer of the call comes in."""
+    calls = (by(caller, 2, GET) + s(TEXT, 3, OK, 0) + b"".join(made) + reads(caller, 2)) * again
+    return (opened(0, 1, 2, 3) + s(INFO, 1, JAVA) + by(reader, 0, GET) + calls + after + by(answers, 1, OK) + s(TIME, 0, 127) * 3)
+
+
+JAVAS = {
+    "join": java(tell(WAIT, POOL, MAIN)), "join-again": java(tell(WAIT, POOL, MAIN), again=3),
+    "join-late": java(tell(WAIT, POOL, None), after=tell(HELD, MAIN, MAIN)[:5] + bytes([3, 0, NAME])),
+    "join-left": java(tell(WAIT, POOL, MAIN), answers=POOL), "join-other": java(tell(WAIT, POOL, MAIN), answers=OTHER),
+    "join-green": java(tell(WAIT, GREEN, MAIN), caller=GREEN), "join-of-green": java(tell(WAIT, POOL, GREEN), reader=GREEN, answers=GREEN),
+    "join-two": java(tell(WAIT, POOL, MAIN), again=2, after=by(GREEN, 0, GET) + tell(HELD, GREEN, MAIN)[:5] + bytes([3, 0, NAME])),
+    "responder": java(answers=POOL), "responder-again": java(answers=POOL) + by(MAIN, 0, GET) + by(POOL, 1, OK) + s(TIME, 0, 127) * 2,
+    "responder-old": java(again=2, after=by(POOL, 1, OK) + by(MAIN, 0, GET), answers=POOL),
+    "future": java(tell(CALL, NET, MAIN), caller=NET), "future-late": java(
+        tell(CALL, NET, None), caller=NET, after=tell(HELD, MAIN, MAIN)[:5] + bytes([3, 0, NAME])),
+    "future-two": java(tell(CALL, NET, MAIN), caller=NET, again=2, after=by(GREEN, 0, GET) + tell(CALL, NET, GREEN)),
+    "future-answer": java(tell(CALL, NET, MAIN), caller=NET, answers=GREEN),
+    "loop": java(reader=(JAVA | 0x90, 1), answers=(JAVA | 0x90, 1), caller=(JAVA | 0x90, 1), again=2),
+    "loop-join": java(tell(WAIT, POOL, MAIN), reader=(JAVA | 0x90, 0), answers=(JAVA | 0x90, 0)),
+    "loop-future": java(tell(CALL, NET, MAIN), caller=NET, reader=(JAVA | 0x90, 1), answers=(JAVA | 0x90, 1)),
+    "loop-two": java(reader=(JAVA | 0x90, 1), answers=(JAVA | 0x90, 1), caller=(JAVA | 0x90, 1), after=by((JAVA | 0x90, 1), 0, GET)),
+    "next-job": java(tell(WAIT, POOL, MAIN)) + by((JAVA | 0xa0, 6), 2, GET) + by((JAVA | 0xa0, 6), 3, OK) + s(CLOSE, 2, 1),
+    "bad": java(tell(WAIT, POOL, MAIN, chain=1), tell(CALL, POOL, MAIN, chain=1)),
+}
+ASKS, CLIENT = TOKIO | 0x40, TOKIO | 0x60  # the task that serves, and the one that has the connection to others
+
+
+def tokio(slots=(1,), sent=None, caller=CLIENT, ref=3, more=b"", reader=ASKS):
+    """Messages put in by the task that serves, and taken by the other; slot n stands for message n - 1."""
+    out = opened(0, 1, 2, 3) + s(INFO, 1, TOKIO << 3) + both(0, GET, reader)
+    for i, slot in enumerate(slots):
+        out += edge(2, MESSAGE, 2, max(slot if sent is None else sent[i], 1) - 1, ref)
+        out += s(BOTH, 2, GET, caller, turn=slot) + more + both(3, OK, 0)
+    return out + both(1, OK, ASKS) + s(TIME, 0, 127) * 2
+
+
+RUSTS = {
+    "message": tokio(), "messages": tokio((1, 2, 3)), "gap": tokio((1, 3)), "late": tokio((4, 5), caller=CLIENT | 0x10, ref=0),
+    "not-first": tokio((4, 5)), "unknown": tokio((1, 2), sent=(5, 6)), "other-taker": tokio((1, 2), ref=1), "again": tokio((1, 1)),
+    "own": tokio((), reader=ASKS) + both(0, GET, ASKS) + both(2, GET, ASKS) + both(3, OK) + both(1, OK, ASKS) + s(TIME, 0, 127),
+    "conflict": tokio((1, 2), caller=ASKS), "hole": tokio((1, 2, 3), more=s(HOLE, 2, 9 << 1 | 1)),
+    "handed-on": tokio((1, 2)) + both(0, GET, ASKS) + both(1, OK, CLIENT) + tokio((3,)),
+    "two": tokio((1,), more=both(0, GET, ASKS)), "none": tokio((0, 0)), "closed": tokio() + s(PROC, 1, 2) + tokio((2,)),
+    "task-of-two": tokio() + opened(4, 5) + s(INFO, 5, TOKIO << 3) + both(4, GET, ASKS) + both(0, GET, ASKS),
+}
 STORIES = {
+    **{"java-" + name: story for name, story in JAVAS.items()}, **{"tokio-" + name: story for name, story in RUSTS.items()},
     **{"node-" + name: story for name, story in NODES.items()},
     "java": opened(0, 1, 2, 3) + s(INFO, 1, JAVA) + both(0, GET, JAVA | C1) + both(2, GET, JAVA | C1) + both(3, OK)
     + both(1, OK, JAVA | C1) + s(TIME, 0, 127),

@@ -49,15 +49,37 @@ CLASSES = {
     "java/util/concurrent/ThreadPoolExecutor$Worker": ("thread", "completedTasks"),
     "java/util/concurrent/FutureTask": ("runner", "waiters"), "java/lang/String": (), "sun/A": (),
 }
+# Whose fields lie behind their class, as in a heap: all that is followed from one object to another.
+JUC, NET = "java/util/concurrent/", "jdk/internal/net/http/"
+CF, TUBE = JUC + "CompletableFuture", NET + "SocketTube$InternalReadPublisher"
+WAITS = {
+    **CLASSES, "java/lang/VirtualThread": ("", "carrierThread", "cont"), "jdk/internal/vm/Continuation": ("", "target"),
+    "java/lang/VirtualThread$VThreadContinuation$1": ("", "val$task"),
+    JUC + "ThreadPoolExecutor$Worker": ("", "thread", "completedTasks"), JUC + "FutureTask$WaitNode": ("thread", "next"),
+    JUC + "ScheduledThreadPoolExecutor$ScheduledFutureTask": ("period",), JUC + "ThreadPerTaskExecutor$ThreadBoundFuture": ("thread",),
+    CF: ("result", "stack"), CF + "$Completion": ("next",), CF + "$UniCompletion": ("dep",), CF + "$CoCompletion": ("base",),
+    CF + "$Signaller": ("thread",), CF + "$AsyncSupply": ("dep",), CF + "$AsyncRun": ("dep",), "java/util/ArrayList": ("elementData",),
+    "java/util/ImmutableCollections$ListN": ("elements",), "java/util/HashSet": ("map",), "java/util/HashMap": ("table",),
+    "java/util/HashMap$Node": ("next", "hash", "key", "value"), "sun/nio/ch/EPollSelectorImpl": ("fdToKey",),
+    "java/nio/channels/SelectionKey": ("attachment",),
+}
+HTTP = {
+    NET + "HttpClientImpl$SelectorManager": ("selector",), NET + "HttpClientImpl$SelectorAttachment": ("pending",),
+    TUBE + "$ReadEvent": ("sub",), TUBE + "$InternalReadSubscription": ("this$1",), TUBE: ("subscription",),
+    TUBE + "$ReadSubscription": ("subscriber",), NET + "Http1AsyncReceiver$Http1TubeSubscriber": ("this$0",),
+    NET + "Http1AsyncReceiver": ("delegate",), NET + "Http1Response$HeadersReader": ("cf",), NET + "common/MinimalFuture": ("id",),
+}
+STACK = 8192  # of a thread that is read
 
 
 class Jvm:
-    def __init__(self, major, flags=FLAGS, classes=CLASSES, threads=3, version=None, drop=(), endless=False):
+    def __init__(self, major, flags=FLAGS, classes=CLASSES, threads=3, version=None, drop=(), endless=False, http=None):
         self.elf = ce.Elf(pie=True)
         self.elf.add(".text", ce.CODE)
         self.m = Memory(self.elf)
         self.major, self.drop, self.rows = major, drop, []
         self.new = major >= 21
+        self.http, self.pool = http, http is not None
         self.live(threads, classes)
         if endless:
             self.m.set(self.thread_class + 16, self.thread_class)
@@ -89,24 +111,38 @@ class Jvm:
         return m.word(0, self.symbol(name), nxt, cld, array, len(fields), pool)
 
     def live(self, threads, classes):
-        m, jts = self.m, []
-        cld = m.word(0)
-        last = 0
-        for name, fields in classes.items():
-            last = self.klass(name, fields, last, cld)
-            if name == "java/lang/Thread":
-                self.thread_class = last
-        m.set(cld, last)
+        m, jts, made = self.m, [], {}
+        boot, others = m.word(0, 0), m.word(0, 0)
+        for cld, those in ((boot, classes), (others, self.http or {})):
+            last = 0
+            for name, fields in those.items():
+                last = made[name] = self.klass(name, fields, last, cld)
+            m.set(cld, last)
+        m.set(boot + 8, others)
+        self.loaders = boot
+        self.thread_class = made["java/lang/Thread"]
         for i in range(threads):
             tcb = m.put(b"\0" * 1536)
             obj = m.word(0, 0, i + 1, 0, 0)
-            jt = m.word(0, m.word(obj), m.word(0), m.word(0, i + 100, tcb))
+            jt = m.word(0, m.word(obj), m.word(0), m.word(0, i + 100, tcb), 0)
+            if self.pool and not i:
+                self.pool_thread(jt, obj, made[JUC + "ThreadPoolExecutor$Worker"])
             m.set(obj + 8, jt)
             m.set(tcb, tcb)
             m.set(tcb + 0x310, jt)
             m.set(tcb + 0x10, 7 * i)
             jts.append(jt)
         self.list = m.word(len(jts), m.word(*jts))
+
+    def narrow(self, addr):
+        return (addr - MAPPED) >> 3
+
+    def pool_thread(self, jt, obj, klass):
+        m = self.m
+        worker = m.word(0, self.narrow(klass), self.narrow(obj), 5)
+        m.set(obj + 24, self.narrow(m.word(0, self.narrow(worker)) if self.new else worker))
+        m.set(jt + 32, m.put(b"\0" * (STACK - 24)) + STACK)
+        m.word(worker, 0, 0)
 
     def header(self, flags, version):
         m, new = self.m, self.new
@@ -125,6 +161,14 @@ class Jvm:
         for i, field in enumerate(("_name", "_next_link", "_class_loader_data")):
             self.offset("Klass", field, 8 + 8 * i)
         self.offset("ClassLoaderData", "_klasses", 0)
+        if self.pool:
+            self.offset("ClassLoaderData", "_next", 8)
+            self.static("ClassLoaderDataGraph", "_head", m.word(self.loaders))
+            for type_, field, at in (
+                    ("JavaThread" if new else "Thread", "_stack_base", 32), ("JavaThread", "_anchor", 40),
+                    ("JavaFrameAnchor", "_last_Java_sp", 8), ("Thread", "_tlab", 64), ("ThreadLocalAllocBuffer", "_start", 0),
+                    ("ThreadLocalAllocBuffer", "_top", 8)):
+                self.offset(type_, field, at)
         if new:
             self.offset("InstanceKlass", "_fieldinfo_stream", 32)
         else:
@@ -227,6 +271,9 @@ def seeds():
     yield "java-early", seed(0, (JVM, Jvm(21, threads=1).bytes()))
     yield "java-alone", seed(0, (JVM, Jvm(21, drop=(("OSThread", "_pthread_id"),)).bytes()))
     yield "java-none", seed(0, (JVM, ce.native()), (JLI, b"x"))
+    yield "java-waits", seed(0, (JVM, Jvm(21, classes=WAITS, http=HTTP).bytes()))
+    yield "java-waits-17", seed(0, (JVM, Jvm(17, classes={**WAITS, "java/lang/Thread": ("eetop", "tid", "target")}, http=HTTP).bytes()))
+    yield "java-waits-alone", seed(0, (JVM, Jvm(21, classes=WAITS, http={}, drop=(("Thread", "_tlab"),)).bytes()))
     yield "java-text", seed(0, (JVM, Jvm(21, version="21\x1b[1m").bytes()))
     yield "java-endless", seed(0, (JVM, Jvm(21, classes={"java/lang/Thread": ("a",) * 180}, endless=True).bytes()))
     yield "java-launcher", seed(0, (JLI, b"x"))
@@ -257,6 +304,8 @@ def seeds():
     yield "go-cut", seed(APP, (JVM, ce.go(b"go1.22.3")[:-40]))
     yield "go-no-http", seed(APP, (JVM, ce.go(b"go1.22.3", funcs=ce.GO[:1])))
     yield "go-none", seed(APP, (JVM, ce.go(b"\x7f")))
+    for name in ("rust", "rust-task-alone", "rust-no-task", "rust-places", "rust-stripped"):
+        yield name, seed(APP, (JVM, ce.SEEDS[name]))
     yield "nginx", seed(NGINX, (JVM, ce.nginx(b"22.1")))
     yield "haproxy", seed(HAPROXY, (JVM, ce.haproxy(b"2.6.12\0")))
     yield "haproxy-new", seed(HAPROXY, (JVM, ce.haproxy(b"9.1\0")))

@@ -112,6 +112,36 @@ static void check(struct world *w, const struct native_call *call, const __u8 *a
 	w->pos[call->dir] += call->len;
 }
 
+/* What other hooks do between two calls, and what the thread is by then. */
+static void between(struct world *w, __u8 what, __u8 arg)
+{
+	struct clew_kconn *c = (struct clew_kconn *)native_conn(&w->sock);
+	__u32 tid = NATIVE_TID;
+	struct clew_thread *th = bpf_map_lookup_elem(&threads, &tid);
+
+	native_drop_events();
+	switch (what & 7) {
+	case 0: /* back from epoll_wait() on this descriptor, for at most as many events */
+		if (native.task.files && !waits_for_one(&native.proc, arg & 3, arg >> 2 & 1))
+			context_loop_turn(&native.proc);
+		break;
+	case 1:
+		native.task.flags = arg & 1 ? CLEW_PF_IO_WORKER : 0;
+		native.task.io_uring = (void *)(__u64)(arg & 2);
+		break;
+	case 2:
+		if (th)
+			th->uv = arg & 1;
+		if (c)
+			c->py_note = arg >> 1 & 3;
+		break;
+	default:
+		if (c)
+			conn_emit_close(c->id, CLEW_CLOSE_REUSED);
+		break;
+	}
+}
+
 static void step(struct world *w)
 {
 	__u8 what = next(w), layout = next(w), content = next(w), *all;
@@ -119,6 +149,10 @@ static void step(struct world *w)
 	const struct clew_kconn *before = native_conn(&w->sock);
 	__u32 room = 0, left, at = 0;
 
+	if (what >> 5 == 7) {
+		between(w, what, layout);
+		return;
+	}
 	call.nr = 1 + (layout & 15) % NATIVE_IOV;
 	call.ubuf = what & 2 && call.nr == 1;
 	call.absent = (what & 0x1c) == 0x04;
@@ -193,6 +227,14 @@ static __u64 object(__u8 at)
 	return OBJECTS + (at & 0x7f) * 8U;
 }
 
+/* Two numbers of 32 bits in one word. */
+static __u64 halves(struct world *w)
+{
+	__u64 low = next(w);
+
+	return low | (__u64)next(w) << 32;
+}
+
 static void objects(struct world *w, struct runtime *rt)
 {
 	static __u64 *mem;
@@ -208,6 +250,7 @@ static void objects(struct world *w, struct runtime *rt)
 
 		rt->words[i] = what & 0x80    ? object(what)
 			       : what == 0x7f ? NGX_HTTP_MODULE_SIGNATURE
+			       : what == 0x7e ? halves(w)
 					      : what;
 	}
 	memcpy(mem, rt->words, sizeof(rt->words));
@@ -256,7 +299,7 @@ static void python(const __u8 *b)
 	bpf_map_update_elem(&py_tasks, &at, &task, BPF_ANY);
 }
 
-static void java(const __u8 *b)
+static void java(struct world *w, const __u8 *b)
 {
 	struct clew_proc *p = &native.proc;
 	struct clew_java_wait wait = {};
@@ -281,12 +324,14 @@ static void java(const __u8 *b)
 	p->java_shift = 3;
 	if (!(b[2] & 4))
 		return;
-	p->java_client = b[3] & 0xf;
-	/* offsets and classes of java.util.concurrent and java.net.http: the same small numbers */
+	/* offsets and classes of java.util.concurrent and java.net.http: the same small numbers,
+	 * or those of the input
+	 */
+	p->java_client = b[2] & 8 ? next(w) : b[3] & 0xf;
 	for (int i = 0; off + i < (__u16 *)klass; i++)
-		off[i] = b[3 + i % 13];
+		off[i] = b[2] & 8 ? next(w) : b[3 + i % 13];
 	for (int i = 0; klass + i < (__u32 *)(&wait + 1); i++)
-		klass[i] = b[3 + i % 13] & 0xf;
+		klass[i] = b[2] & 8 ? next(w) : b[3 + i % 13] & 0xf;
 	bpf_map_update_elem(&procs, &tgid, p, BPF_ANY);
 	bpf_map_update_elem(&java_waits, &tgid, &wait, BPF_ANY);
 }
@@ -325,7 +370,7 @@ static struct runtime *runtime(struct world *w)
 	struct runtime *rt = calloc(1, sizeof(*rt));
 	__u8 b[NUMBERS];
 
-	native.proc.runtime = next(w) % CLEW_RT_KINDS;
+	native.proc.runtime = next(w) & 15; /* the seeds outlive a new kind */
 	for (int i = 0; i < NUMBERS; i++)
 		b[i] = next(w);
 	objects(w, rt);
@@ -341,7 +386,7 @@ static struct runtime *runtime(struct world *w)
 		python(b);
 		break;
 	case CLEW_RT_JAVA:
-		java(b);
+		java(w, b);
 		break;
 	case CLEW_RT_HAPROXY:
 		native.proc.ha_h1s = b[3];

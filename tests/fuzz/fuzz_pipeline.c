@@ -170,6 +170,12 @@ static uint64_t function_no(uint64_t n)
 	return n ? 1ULL << 60 | n : 0;
 }
 
+/* In a channel of tokio's: they all have the same one. */
+static uint64_t message(uint64_t slot)
+{
+	return CLEW_RUST_MESSAGE(0x40, slot);
+}
+
 static void segment(struct world *w, unsigned int end, int dir, const void *p, uint32_t cap,
 		    uint32_t len, uint8_t arg, uint16_t flags)
 {
@@ -189,7 +195,11 @@ static void segment(struct world *w, unsigned int end, int dir, const void *p, u
 	if (seg->ctx_kind == CLEW_CTX_HAPROXY)
 		seg->ref = 1U + (arg >> 5);
 	if (seg->ctx_kind == CLEW_CTX_JAVA)
-		seg->ref = arg & 0x40 ? CLEW_JAVA_VIRTUAL : 0;
+		seg->ref = arg & 0x40	 ? w->turn & 8 ? CLEW_JAVA_CLIENT : CLEW_JAVA_VIRTUAL
+			   : w->turn & 4 ? CLEW_JAVA_JOB | (w->turn & 3)
+					 : 0;
+	if (seg->ctx_kind == CLEW_CTX_TOKIO)
+		seg->ref = w->turn ? message(w->turn - 1) : 0;
 	if (seg->ctx_kind == CLEW_CTX_NODE) {
 		seg->ref = dir == CLEW_RECV ? async_id(7)
 			   : seg->ctx	    ? async_id(seg->ref)
@@ -199,7 +209,9 @@ static void segment(struct world *w, unsigned int end, int dir, const void *p, u
 	seg->seq = *seq;
 	seg->len = len;
 	seg->cap = (uint16_t)cap;
-	seg->flags = flags | (arg & 0x10 ? CLEW_SEG_LOOP : 0);
+	if (arg & 0x10)
+		flags |= seg->ctx_kind == CLEW_CTX_TOKIO ? CLEW_SEG_LATE : CLEW_SEG_LOOP;
+	seg->flags = flags;
 	seg->dir = (uint8_t)dir;
 	if (cap)
 		memcpy(u.room + sizeof(*seg), p, cap);
@@ -260,6 +272,14 @@ static void step_proc(struct world *w, unsigned int end, uint8_t arg)
 	feed(w, &ev.h, (uint8_t)(CLEW_EV_FORK + arg % 4), sizeof(ev), pid_of(end));
 }
 
+/* A job, of which this thread has done one before, or what else may run in a JVM. */
+static uint64_t java_ref(uint8_t arg)
+{
+	static const uint64_t refs[] = {0, CLEW_JAVA_JOB | 1, CLEW_JAVA_VIRTUAL, CLEW_JAVA_CLIENT};
+
+	return refs[arg & 3];
+}
+
 static void step_edge(struct world *w, unsigned int end, uint8_t arg)
 {
 	struct clew_edge ev;
@@ -286,6 +306,14 @@ static void step_edge(struct world *w, unsigned int end, uint8_t arg)
 	}
 	for (int i = 0; i < CLEW_CHAIN_MAX; i++)
 		ev.chain[i] = (uint64_t)((arg >> 4) + i) & 15;
+	if ((kind & 15) == CLEW_CTX_JAVA) {
+		arg = next(w);
+		ev.ref = java_ref((uint8_t)ev.ref);
+		ev.chain[0] = java_ref(arg);
+		ev.chain[1] = arg >> 2 & 7;
+	}
+	if ((kind & 15) == CLEW_CTX_TOKIO)
+		ev.child = message(ev.child);
 	feed(w, &ev.h, CLEW_EV_EDGE, sizeof(ev), pid_of(end));
 }
 

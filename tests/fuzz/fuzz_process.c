@@ -129,8 +129,8 @@ static void check(const struct clew_runtime *rt)
 static void as_program(struct clew_runtime_cache *cache, struct input *in, const char *exe)
 {
 	static bool (*const looks[])(struct clew_look *) = {
-		clew_go__look,	   clew_nginx__look, clew_haproxy__look,
-		clew_python__look, clew_java__look,  clew_node__look,
+		clew_go__look,	 clew_nginx__look, clew_haproxy__look, clew_python__look,
+		clew_java__look, clew_node__look,  clew_rust__look,
 	};
 	struct clew_runtime rt;
 	struct clew_facts facts;

@@ -22,7 +22,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 # libcurl and gRPC (src/export), which parse their protocols themselves and give answers to otlp_answer.c.
 PARSERS = """
     bpf/lib/capture.bpf.h bpf/lib/conn.bpf.h bpf/lib/context.bpf.h bpf/lib/haproxy.bpf.h bpf/lib/java.bpf.h
-    bpf/lib/msghdr.bpf.h bpf/lib/nginx.bpf.h bpf/lib/node.bpf.h bpf/lib/python.bpf.h bpf/lib/sockfd.bpf.h
+    bpf/lib/msghdr.bpf.h bpf/lib/nginx.bpf.h bpf/lib/node.bpf.h bpf/lib/python.bpf.h bpf/lib/rust.bpf.h
+    bpf/lib/sockfd.bpf.h
     src/base/glob.c src/base/utf8.c
     src/capture/record.c src/capture/record_fastcgi.c
     src/config/config.c src/config/env.c src/config/exporter.c src/config/file.c src/config/flags.c src/config/otel.c
@@ -32,8 +33,9 @@ PARSERS = """
     src/enrich/enrich.c
     src/export/otlp_answer.c
     src/probe/elf.c src/probe/facts.c src/probe/go_runtime.c src/probe/haproxy.c src/probe/insn.c
-    src/probe/java_runtime.c src/probe/node_runtime.c src/probe/procfs.c src/probe/python_runtime.c
-    src/probe/resource.c src/probe/runtime.c src/probe/select.c src/probe/service_name.c
+    src/probe/java_runtime.c src/probe/java_vm.c src/probe/node_runtime.c src/probe/procfs.c
+    src/probe/python_runtime.c src/probe/resource.c src/probe/runtime.c src/probe/rust_runtime.c
+    src/probe/rust_stripped.c src/probe/select.c src/probe/service_name.c src/probe/x86.c
     src/proto/fastcgi.c src/proto/fastcgi_head.c src/proto/head.c src/proto/registry.c
     src/proto/http1.c src/proto/http1_body.c src/proto/http1_head.c src/proto/http1_pair.c
     src/span/build.c src/span/redact.c
@@ -43,7 +45,8 @@ BEHIND = """
     src/pipeline.c src/correlate/correlate.c src/correlate/ids.c src/correlate/join.c src/correlate/join_unix.c
     src/correlate/link.c src/correlate/map.c src/correlate/node.c src/correlate/rule.c src/correlate/rule_go.c
     src/correlate/rule_haproxy.c src/correlate/rule_java.c src/correlate/rule_nginx.c src/correlate/rule_node.c
-    src/correlate/rule_python.c src/correlate/rule_python_work.c src/correlate/rule_thread.c src/sample/sample.c
+    src/correlate/rule_python.c src/correlate/rule_python_work.c src/correlate/rule_rust.c src/correlate/rule_thread.c
+    src/sample/sample.c
 """.split()
 
 
@@ -146,7 +149,7 @@ def keep(source, build, llvm, folder):
     some = os.path.join(build, "some-" + name)
     os.makedirs(some, exist_ok=True)
     subprocess.run([program, "-set_cover_merge=1", "-rss_limit_mb=1024", some, corpus, folder], check=True,
-                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "LLVM_PROFILE_FILE": os.devnull})
     seen = set()
     for f in os.listdir(corpus):
         seen |= lines_of(program, build, llvm, os.path.join(corpus, f))

@@ -42,7 +42,7 @@
 
 #define NATIVE_IOV     16
 #define NATIVE_ENTRIES 64
-#define NATIVE_EVENTS  8
+#define NATIVE_EVENTS  64
 #define NATIVE_TGID    4242
 #define NATIVE_TID     4243
 

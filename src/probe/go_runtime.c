@@ -213,18 +213,13 @@ static int text_start(const struct clew_elf *elf, uint64_t pclntab, uint64_t in_
 	return 0;
 }
 
-static int pcln_open(const struct clew_elf *elf, struct pcln *p)
+/* The table at p->sec: what its header says, or -EBADMSG. */
+static int pcln_header(const struct clew_elf *elf, struct pcln *p, uint64_t *ret_text)
 {
-	static const char *const names[] = {".gopclntab", ".data.rel.ro.gopclntab"};
 	uint64_t hdr[9], cu;
 	uint32_t magic;
-	int err = -ENOENT;
-	size_t i;
+	int err;
 
-	for (i = 0; i < 2 && err; i++)
-		err = clew_elf__section(elf, names[i], &p->sec);
-	if (err)
-		return err;
 	if (p->sec.type == SHT_NOBITS || p->sec.size < sizeof(hdr))
 		return -EBADMSG;
 	err = clew_elf__read_off(elf, p->sec.off, hdr, sizeof(hdr));
@@ -244,7 +239,48 @@ static int pcln_open(const struct clew_elf *elf, struct pcln *p)
 	p->funcs_size = p->sec.size - hdr[8];
 	if (p->nfunc > FUNCS_MAX || p->nfunc * 8 + 4 > p->funcs_size)
 		return -EBADMSG;
-	return text_start(elf, p->sec.addr, hdr[3], &p->text);
+	*ret_text = hdr[3];
+	return 0;
+}
+
+/* GNU ld 2.44 makes one section of all that is relocated once: there the table is found by how it
+ * begins. */
+static int pcln_in_relro(const struct clew_elf *elf, struct pcln *p, uint64_t *ret_text)
+{
+	static const uint8_t begins[2][8] = {{0xf1, 0xff, 0xff, 0xff, 0, 0, 1, 8},
+					     {0xf0, 0xff, 0xff, 0xff, 0, 0, 1, 8}};
+	struct clew_elf_section relro;
+
+	if (clew_elf__section(elf, ".data.rel.ro", &relro))
+		return -ENOENT;
+	for (size_t i = 0; i < 2 && relro.type != SHT_NOBITS; i++) {
+		uint64_t end = relro.off + relro.size, at = relro.off;
+
+		for (int tries = 0; tries < MODULE_TRIES; tries++, at++) {
+			if (clew_elf__find(elf, at, end - at, begins[i], sizeof(begins[i]), &at))
+				break;
+			p->sec = relro;
+			p->sec.addr += at - relro.off;
+			p->sec.off = at;
+			p->sec.size = end - at;
+			if (!(p->sec.addr % 8) && !pcln_header(elf, p, ret_text))
+				return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+static int pcln_open(const struct clew_elf *elf, struct pcln *p)
+{
+	static const char *const names[] = {".gopclntab", ".data.rel.ro.gopclntab"};
+	int err = -ENOENT;
+	uint64_t text;
+	size_t i;
+
+	for (i = 0; i < 2 && err; i++)
+		err = clew_elf__section(elf, names[i], &p->sec);
+	err = err ? pcln_in_relro(elf, p, &text) : pcln_header(elf, p, &text);
+	return err ? err : text_start(elf, p->sec.addr, text, &p->text);
 }
 
 /* The offset of each wanted name in the table of names; UINT64_MAX: not there. */

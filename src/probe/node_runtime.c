@@ -57,6 +57,13 @@ static bool adds_to_last(const uint8_t *p, int base)
 	       (p[3] & 7) == base && p[4] == LAST_ID;
 }
 
+/* movsd disp8(%rdi),%xmm or ucomisd disp8(%rdi),%xmm: is there an id already? */
+static bool asks_own_id(const uint8_t *p)
+{
+	return ((p[0] == 0xf2 && p[2] == 0x10) || (p[0] == 0x66 && p[2] == 0x2e)) && p[1] == 0x0f &&
+	       (p[3] & 0xc7) == 0x47 && p[4] <= 0x7f;
+}
+
 static bool follow_ids(const uint8_t *code, size_t n, size_t from, int env,
 		       struct clew_node_layout *ret)
 {
@@ -89,10 +96,8 @@ int clew_node__layout(const uint8_t *code, size_t n, struct clew_node_layout *re
 	struct clew_node_layout l = {0};
 	int realm;
 
-	/* movsd disp8(%rdi),%xmm0 */
 	for (size_t i = 0; !l.id && i < ID_BYTES && i + 5 <= n; i++)
-		if (code[i] == 0xf2 && code[i + 1] == 0x0f && code[i + 2] == 0x10 &&
-		    code[i + 3] == 0x47 && code[i + 4] <= 0x7f)
+		if (asks_own_id(code + i))
 			l.id = code[i + 4];
 	for (size_t i = 0; l.id && i + 4 <= n; i++) {
 		if (!load8(code + i, -1, &realm, &l.realm) ||

@@ -435,26 +435,19 @@ static int sym_tables(const struct clew_elf *elf, const char *name, struct clew_
 	return 0;
 }
 
-static int search(const struct clew_elf *elf, const char *table, struct spots *s,
-		  struct clew_elf_sym *ret)
-{
-	struct clew_elf_section tab, str = {0};
-	struct clew_window w;
-	uint64_t i, count;
-	size_t k, left = s->n;
-	int err = sym_tables(elf, table, &tab, &str);
+/* A symbol that has a place: not undefined, no thread-local variable. True: no more are wanted. */
+typedef bool (*sym_fn)(void *arg, const struct clew_elf *elf, const Elf64_Sym *sym);
 
-	if (!err)
-		err = find_spots(elf, str.off, str.size, s);
-	if (err)
-		return err;
-	err = clew_window__init(&w, elf, WINDOW);
-	if (err)
-		return err;
-	count = tab.size / sizeof(Elf64_Sym);
-	for (i = 0; i < count && left; i++) {
+static int each_sym(const struct clew_elf *elf, const struct clew_elf_section *tab, sym_fn fn,
+		    void *arg)
+{
+	struct clew_window w;
+	int err = clew_window__init(&w, elf, WINDOW);
+	bool enough = false;
+
+	for (uint64_t i = 0; !err && !enough && i < tab->size / sizeof(Elf64_Sym); i++) {
 		const uint8_t *p =
-			clew_window__at(&w, tab.off + i * sizeof(Elf64_Sym), sizeof(Elf64_Sym));
+			clew_window__at(&w, tab->off + i * sizeof(Elf64_Sym), sizeof(Elf64_Sym));
 		Elf64_Sym sym;
 
 		if (!p) {
@@ -462,21 +455,51 @@ static int search(const struct clew_elf *elf, const char *table, struct spots *s
 			break;
 		}
 		memcpy(&sym, p, sizeof(sym));
-		if (sym.st_shndx == SHN_UNDEF || !sym.st_value ||
-		    ELF64_ST_TYPE(sym.st_info) == STT_TLS)
-			continue;
-		for (k = 0; k < s->n; k++) {
-			if (ret[k].addr || !spotted(s, k, sym.st_name))
-				continue;
-			ret[k].addr = sym.st_value;
-			ret[k].size = sym.st_size;
-			if (clew_elf__offset(elf, sym.st_value, &ret[k].off))
-				ret[k].off = 0;
-			left--;
-		}
+		if (sym.st_shndx != SHN_UNDEF && sym.st_value &&
+		    ELF64_ST_TYPE(sym.st_info) != STT_TLS)
+			enough = fn(arg, elf, &sym);
 	}
 	clew_window__fini(&w);
 	return err;
+}
+
+static struct clew_elf_sym placed(const struct clew_elf *elf, const Elf64_Sym *sym)
+{
+	struct clew_elf_sym ret = {.addr = sym->st_value, .size = sym->st_size};
+
+	if (clew_elf__offset(elf, ret.addr, &ret.off))
+		ret.off = 0;
+	return ret;
+}
+
+struct wanted {
+	struct spots spots;
+	struct clew_elf_sym *ret;
+	size_t left;
+};
+
+static bool take_wanted(void *arg, const struct clew_elf *elf, const Elf64_Sym *sym)
+{
+	struct wanted *w = arg;
+
+	for (size_t k = 0; k < w->spots.n; k++) {
+		if (w->ret[k].addr || !spotted(&w->spots, k, sym->st_name))
+			continue;
+		w->ret[k] = placed(elf, sym);
+		w->left--;
+	}
+	return !w->left;
+}
+
+static int search(const struct clew_elf *elf, const char *table, struct wanted *w)
+{
+	struct clew_elf_section tab, str = {0};
+	int err = sym_tables(elf, table, &tab, &str);
+
+	if (!err)
+		err = find_spots(elf, str.off, str.size, &w->spots);
+	w->left = w->spots.n;
+	return err ? err : each_sym(elf, &tab, take_wanted, w);
 }
 
 int clew_elf__syms(const struct clew_elf *elf, const char *const *names, size_t n,
@@ -491,20 +514,21 @@ int clew_elf__syms(const struct clew_elf *elf, const char *const *names, size_t 
 		return -EINVAL;
 	memset(ret, 0, n * sizeof(*ret));
 	for (t = 0; t < sizeof(tables) / sizeof(tables[0]); t++) {
-		struct spots s = {0};
+		struct wanted w = {.ret = found};
+		struct spots *s = &w.spots;
 
 		for (i = 0; i < n; i++) {
 			if (ret[i].addr || !names[i][0])
 				continue;
-			map[s.n] = i;
-			s.want[s.n].name = names[i];
-			s.want[s.n++].len = strlen(names[i]);
+			map[s->n] = i;
+			s->want[s->n].name = names[i];
+			s->want[s->n++].len = strlen(names[i]);
 		}
 		memset(found, 0, sizeof(found));
-		err = s.n ? search(elf, tables[t], &s, found) : 0;
+		err = s->n ? search(elf, tables[t], &w) : 0;
 		if (err && err != -ENOENT)
 			bad = err;
-		for (i = 0; i < s.n; i++) {
+		for (i = 0; i < s->n; i++) {
 			if (!found[i].addr)
 				continue;
 			ret[map[i]] = found[i];
@@ -515,6 +539,8 @@ int clew_elf__syms(const struct clew_elf *elf, const char *const *names, size_t 
 }
 
 struct matches {
+	clew_match_fn fn;
+	void *arg;
 	size_t n;
 	struct {
 		uint64_t name;
@@ -549,48 +575,30 @@ static int match_names(const struct clew_elf *elf, const struct clew_elf_section
 	return err;
 }
 
-static void match_sym(const struct clew_elf *elf, const Elf64_Sym *sym, const struct matches *m,
-		      clew_match_fn fn, void *arg)
+static bool take_match(void *arg, const struct clew_elf *elf, const Elf64_Sym *sym)
 {
-	struct clew_elf_sym found = {.addr = sym->st_value, .size = sym->st_size};
+	const struct matches *m = arg;
 
-	if (sym->st_shndx == SHN_UNDEF || !sym->st_value || ELF64_ST_TYPE(sym->st_info) == STT_TLS)
-		return;
 	for (size_t k = 0; k < m->n; k++) {
+		struct clew_elf_sym found;
+
 		if (m->of[k].name != sym->st_name)
 			continue;
-		if (clew_elf__offset(elf, found.addr, &found.off))
-			found.off = 0;
-		fn(arg, m->of[k].what, &found);
+		found = placed(elf, sym);
+		m->fn(m->arg, m->of[k].what, &found);
 	}
+	return false;
 }
 
 int clew_elf__match(const struct clew_elf *elf, clew_name_fn which, clew_match_fn fn, void *arg)
 {
 	struct clew_elf_section tab, str = {0};
-	struct matches m = {.n = 0};
-	struct clew_window w;
+	struct matches m = {.fn = fn, .arg = arg};
 	int err = sym_tables(elf, ".symtab", &tab, &str);
 
 	if (!err)
 		err = match_names(elf, &str, which, &m);
-	if (err || !m.n)
-		return err;
-	err = clew_window__init(&w, elf, WINDOW);
-	for (uint64_t i = 0; !err && i < tab.size / sizeof(Elf64_Sym); i++) {
-		const uint8_t *p =
-			clew_window__at(&w, tab.off + i * sizeof(Elf64_Sym), sizeof(Elf64_Sym));
-		Elf64_Sym sym;
-
-		if (!p) {
-			err = -EBADMSG;
-			break;
-		}
-		memcpy(&sym, p, sizeof(sym));
-		match_sym(elf, &sym, &m, fn, arg);
-	}
-	clew_window__fini(&w);
-	return err;
+	return err || !m.n ? err : each_sym(elf, &tab, take_match, &m);
 }
 
 int clew_elf__sym_contains(const struct clew_elf *elf, const char *text)

@@ -205,12 +205,15 @@ bool clew_rust__pop(const uint8_t *code, size_t n, uint8_t *ret_reg, uint16_t *r
 			  bit(X86_SI)}; /* behind the result's address, if there is one */
 	uint32_t loaded[2] = {0};
 	int32_t disp[X86_REGS] = {0};
+	uint8_t from, to;
 	struct x86_insn i;
 	size_t at = 0;
 
 	for (int k = 0; k < INSNS_MAX && at < n; k++, at += i.len) {
 		if (!x86_decode(code + at, n - at, &i) || x86_branches(&i))
 			return false;
+		if (copies(&i, &from, &to))
+			disp[to] = disp[from];
 		for (int a = 0; a < 2; a++) {
 			if (masks(&i, loaded[a]) && disp[i.rm] >= 0 && disp[i.rm] <= 64) {
 				*ret_reg = a ? X86_SI : X86_DI;
@@ -280,12 +283,14 @@ static void add_place(struct search *s, uint64_t addr, bool pop, uint8_t reg)
 		if (f->place[i].addr == addr)
 			return; /* several types, one code */
 		/* the kernel side knows a place by its offset in the page */
-		if ((f->place[i].addr ^ addr) % 4096 == 0 && f->place[i].pop == pop &&
-		    f->place[i].reg != reg) {
-			s->contradiction |= pop;
-			f->more = true;
+		if ((f->place[i].addr ^ addr) % 4096 || f->place[i].reg == reg)
+			continue;
+		f->more = true;
+		s->contradiction |= pop && f->place[i].pop;
+		if (!pop || f->place[i].pop)
 			return;
-		}
+		/* what is put in unseen is nobody's; what is taken must be seen */
+		f->place[i--] = f->place[--f->nr];
 	}
 	if (f->nr == CLEW_RUST_PLACES) {
 		f->more = true;

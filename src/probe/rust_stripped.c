@@ -19,6 +19,7 @@
 #include "probe/x86.h"
 
 #define FUNCS_MAX     (1u << 20)
+#define TEXT_MAX      (64u << 20) /* of code: it takes about 50 ms a MB */
 #define FUNC_BYTES    65536
 #define WORDS_MAX     64
 #define LEAST	      16 /* places; others exchange words beside the thread pointer, too */
@@ -30,7 +31,7 @@
 
 /* Words beside the thread pointer, and how often something was seen of each. */
 struct words {
-	uint32_t n;
+	uint32_t n, others; /* others: of which there was no room for any one */
 	struct {
 		int32_t off;
 		uint32_t count;
@@ -54,6 +55,7 @@ struct scan {
 	struct clew_window code, table;
 	uint32_t nr, nr_exchanges, nr_pointers;
 	struct words swaps, calls;
+	bool full; /* of exchanges or pointers to them: then calls count for nothing */
 	struct exchange exchange[EXCHANGES_MAX];
 	struct pointer pointer[POINTERS_MAX];
 	clew_match_fn fn;
@@ -81,8 +83,10 @@ static void count_word(struct words *w, int32_t off)
 
 	for (i = 0; i < w->n && w->of[i].off != off; i++)
 		;
-	if (i == WORDS_MAX)
+	if (i == WORDS_MAX) {
+		w->others++;
 		return;
+	}
 	if (i == w->n)
 		w->of[w->n++].off = off;
 	w->of[i].count++;
@@ -91,7 +95,7 @@ static void count_word(struct words *w, int32_t off)
 /* The one that it nearly always is: 0 if there is none. */
 static int32_t most(const struct words *w)
 {
-	uint32_t best = 0, second = 0;
+	uint32_t best = 0, second = w->others;
 	int32_t off = 0;
 
 	for (uint32_t i = 0; i < w->n; i++) {
@@ -104,6 +108,15 @@ static int32_t most(const struct words *w)
 		}
 	}
 	return best >= LEAST && best >= second * RATIO && off < 0 && off % 8 == 0 ? off : 0;
+}
+
+static void add_exchange(struct scan *s, uint64_t addr, int32_t off)
+{
+	if (s->nr_exchanges == EXCHANGES_MAX) {
+		s->full = true;
+		return;
+	}
+	s->exchange[s->nr_exchanges++] = (struct exchange){.addr = addr, .off = off};
 }
 
 /* Loaded, and at once another value stored. */
@@ -121,11 +134,9 @@ static void see_swaps(struct scan *s, uint64_t addr, const uint8_t *code, size_t
 		if (was_load && clew_rust__beside(&w, &i, 0x89, &off) && off == loaded &&
 		    i.reg != reg) {
 			count_word(&s->swaps, off);
-			if (w.arg >> i.reg & 1 && !known && s->nr_exchanges < EXCHANGES_MAX) {
-				known = true;
-				s->exchange[s->nr_exchanges++] =
-					(struct exchange){.addr = addr, .off = off};
-			}
+			if (w.arg >> i.reg & 1 && !known)
+				add_exchange(s, addr, off);
+			known |= w.arg >> i.reg & 1;
 		}
 		was_load = clew_rust__beside(&w, &i, 0x8b, &loaded);
 		reg = i.reg;
@@ -137,10 +148,14 @@ static int see_pointer(void *arg, uint64_t where, uint64_t value)
 {
 	struct scan *s = arg;
 
-	for (uint32_t i = 0; i < s->nr_exchanges; i++)
-		if (s->exchange[i].addr == value && s->nr_pointers < POINTERS_MAX)
+	for (uint32_t i = 0; i < s->nr_exchanges; i++) {
+		if (s->exchange[i].addr != value)
+			continue;
+		s->full |= s->nr_pointers == POINTERS_MAX;
+		if (!s->full)
 			s->pointer[s->nr_pointers++] =
 				(struct pointer){.where = where, .off = s->exchange[i].off};
+	}
 	return 0;
 }
 
@@ -181,6 +196,8 @@ static int open_scan(struct scan *s)
 		return err;
 	if (head[0] != 1 || head[2] != ENC_UDATA4 || head[3] != ENC_TABLE)
 		return -EBADMSG;
+	if (s->text.size > TEXT_MAX)
+		return -E2BIG;
 	memcpy(&s->nr, head + 8, 4);
 	if (s->nr > FUNCS_MAX || s->nr > (s->hdr.size - sizeof(head)) / 8)
 		return -EBADMSG;
@@ -215,15 +232,19 @@ static void see_func(struct scan *s, uint64_t addr, const uint8_t *code, size_t 
 		s->fn(s->arg, CLEW_RUST_POP, &sym);
 }
 
+/* The table is sorted: so no byte is looked at twice, whatever it says. */
 static void each_func(struct scan *s, void (*see)(struct scan *, uint64_t, const uint8_t *, size_t))
 {
+	uint64_t last = s->text.addr;
+
 	for (uint32_t i = 0; i < s->nr; i++) {
 		uint64_t at = func(s, i), end = func(s, i + 1);
 		const uint8_t *code;
 		size_t n;
 
-		if (at < s->text.addr || end <= at || end > s->text.addr + s->text.size)
+		if (at < last || end <= at || end > s->text.addr + s->text.size)
 			continue;
+		last = end;
 		n = end - at < FUNC_BYTES ? end - at : FUNC_BYTES;
 		code = clew_window__at(&s->code, s->text.off + (at - s->text.addr), n);
 		if (code)
@@ -247,7 +268,7 @@ int32_t clew_rust__stripped(const struct clew_elf *elf, clew_match_fn fn, void *
 		if (!ret) {
 			clew_elf__each_relative(elf, see_pointer, s);
 			each_func(s, see_calls);
-			ret = most(&s->calls);
+			ret = s->full ? 0 : most(&s->calls);
 		}
 	}
 	clew_window__fini(&s->code);

@@ -45,7 +45,8 @@ static uint8_t two(uint8_t op)
 {
 	if (op >= 0x80 && op <= 0x8f)
 		return I4; /* jcc */
-	if (op == 0x05 || op == 0x0b || op == 0xa2 || op == 0x31 || (op >= 0xc8 && op <= 0xcf))
+	if (op == 0x05 || op == 0x0b || op == 0x77 || op == 0xa2 || op == 0x31 ||
+	    (op >= 0xc8 && op <= 0xcf))
 		return NO;
 	if ((op >= 0x70 && op <= 0x73) || op == 0xa4 || op == 0xac || op == 0xba || op == 0xc2 ||
 	    (op >= 0xc4 && op <= 0xc6))
@@ -152,6 +153,24 @@ static size_t immediate(uint8_t kind, uint8_t rex, bool short_op, const struct x
 	return 0;
 }
 
+/*
+ * Numbers 4 to 7 of byte registers are ah, ch, dh and bh where no REX prefix says otherwise: here,
+ * the registers that these are part of.
+ */
+static void byte_registers(struct x86_insn *i)
+{
+	bool exchange = i->op == X86_0F(0xb0) || i->op == X86_0F(0xc0);
+	bool bytes = i->op >= 0x100 ? exchange || (i->op & 0x1f0) == X86_0F(0x90)
+				    : (i->modrm && !(i->op & 1)) || (i->op & 0xf8) == 0xb0;
+
+	if (!bytes)
+		return;
+	if (i->rm != X86_NONE)
+		i->rm &= 3;
+	if (exchange || i->op < 0x40 || (i->op >= 0x84 && i->op <= 0x8a))
+		i->reg &= 3;
+}
+
 bool x86_decode(const uint8_t *p, size_t n, struct x86_insn *ret)
 {
 	struct x86_insn i = {.base = X86_NONE, .rm = X86_NONE, .reg = X86_NONE};
@@ -183,7 +202,9 @@ bool x86_decode(const uint8_t *p, size_t n, struct x86_insn *ret)
 	} else if (i.op < 0x100) {
 		i.rm = (uint8_t)((i.op & 7) | (rex & 1) << 3); /* where the opcode names one */
 	}
-	len = immediate(kind, rex, short_op, &i);
+	if (!rex)
+		byte_registers(&i);
+	len = immediate(kind, rex, short_op && !i.wide, &i);
 	if (n < at + len || at + len > MAX_LEN)
 		return false;
 	if (len && len < 8)
@@ -220,9 +241,6 @@ static uint32_t writes_modrm(const struct x86_insn *i)
 	case 0x84: /* test */
 	case 0x85:
 		return 0;
-	case 0x86: /* xchg */
-	case 0x87:
-		return reg | rm;
 	case 0x88: /* mov rm,r; with immediates */
 	case 0x89:
 	case 0xc6:
@@ -251,9 +269,9 @@ static uint32_t writes_modrm(const struct x86_insn *i)
 	case 0xf6:
 	case 0xf7:
 		return rm | bit(X86_AX) | bit(X86_DX);
-	case 0xff:
-		return i->reg % 8 == 2 ? CALLED : rm;
-	default:
+	case 0xff: /* call, push, else jmp, inc, dec */
+		return i->reg % 8 == 2 ? CALLED : i->reg % 8 == 6 ? bit(X86_SP) : rm;
+	default: /* xchg */
 		return rm | reg;
 	}
 }
@@ -277,7 +295,7 @@ uint32_t x86_writes(const struct x86_insn *i)
 		return writes_two(i);
 	if (i->modrm)
 		return writes_modrm(i);
-	if (i->op >= 0x50 && i->op <= 0x57)
+	if ((i->op >= 0x50 && i->op <= 0x57) || i->op == 0x68 || i->op == 0x6a)
 		return bit(X86_SP);
 	if (i->op >= 0x58 && i->op <= 0x5f)
 		return bit(i->rm) | bit(X86_SP);
@@ -287,8 +305,7 @@ uint32_t x86_writes(const struct x86_insn *i)
 		return CALLED;
 	if (i->op < 0x40)
 		return (i->op & 0x38) == 0x38 ? 0 : bit(X86_AX);
-	if (i->op == 0x90 || x86_branches(i) || i->op == 0x68 || i->op == 0x6a || i->op == 0xa8 ||
-	    i->op == 0xa9)
+	if ((i->op == 0x90 && !i->rm) || x86_branches(i) || i->op == 0xa8 || i->op == 0xa9)
 		return 0;
 	return 0xffff;
 }

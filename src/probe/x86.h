@@ -21,7 +21,7 @@ struct x86_insn {
 	bool lock, fs;
 	bool wide;	   /* operands of 64 bits */
 	bool modrm, mem;   /* it has a register or memory operand; that is in memory */
-	uint8_t reg, rm;   /* registers; rm: if !mem */
+	uint8_t reg, rm;   /* registers; rm: if !mem; of ah it is ax */
 	uint8_t base;	   /* of the address, or X86_NONE */
 	bool plain;	   /* the address is base + disp, or disp alone */
 	bool rip;	   /* it is disp behind the instruction */

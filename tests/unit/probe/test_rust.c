@@ -62,6 +62,10 @@ FUNC(POP, t_pop,
 /* a result in registers: the receiver comes first */
 FUNC("t_pop_small", t_small,
      "push %rbx; mov %rdi,%rbx; mov (%rdi),%rcx; mov 8(%rbx),%rax; and $-32,%rax; jne t_small; ret")
+/* the index is masked in another register than it was loaded into */
+FUNC("t_pop_copied", t_copied,
+     "push %rbx; mov %rdi,%rbx; mov 0x18(%rbx),%rax; mov (%rbx),%rdx; mov %rax,%rcx\n"
+     "and $-32,%rcx; jne t_copied; ret")
 FUNC("t_pop_other", t_none, "push %rbx; mov (%rdx),%rax; and $-32,%rax; jne t_none; ret")
 
 /* As the poll functions of many tasks do. */
@@ -125,6 +129,9 @@ static void pop(void **state)
 	assert_true(clew_rust__pop(t_small, LEN(t_small), &reg, &index));
 	assert_int_equal(reg, X86_DI);
 	assert_int_equal(index, 8);
+	assert_true(clew_rust__pop(t_copied, LEN(t_copied), &reg, &index));
+	assert_int_equal(reg, X86_DI);
+	assert_int_equal(index, 0x18);
 	assert_false(clew_rust__pop(t_none, LEN(t_none), &reg, &index));
 }
 
@@ -148,6 +155,8 @@ static void lengths(void **state)
 		{3, {0xf6, 0xc1, 0x01}},
 		{6, {0xf7, 0xc1, 1, 2, 3, 4}},
 		{2, {0xf7, 0xd9}},
+		{8, {0x66, 0x48, 0x81, 0xc1, 0x34, 0x12, 0, 0}}, /* REX.W wins */
+		{2, {0x0f, 0x77}},				 /* emms */
 	};
 	struct x86_insn i;
 	uint8_t junk[16];
@@ -171,6 +180,38 @@ static void lengths(void **state)
 		}
 		free(exact);
 	}
+}
+
+/* What an instruction changes: never less than that. */
+static void writes(void **state)
+{
+	static const struct {
+		uint8_t len, code[4], reg;
+	} is[] = {
+		{2, {0x88, 0xc4}, X86_AX},	 /* mov %al,%ah */
+		{2, {0x8a, 0x3b}, X86_BX},	 /* mov (%rbx),%bh */
+		{2, {0xb5, 0x01}, X86_CX},	 /* mov $1,%ch */
+		{3, {0x80, 0xc6, 0x01}, X86_DX}, /* add $1,%dh */
+		{3, {0x0f, 0x94, 0xc4}, X86_AX}, /* sete %ah */
+		{3, {0x40, 0x88, 0xc7}, X86_DI}, /* mov %al,%dil */
+		{2, {0x49, 0x90}, 8},		 /* xchg %r8,%rax */
+		{2, {0x86, 0xe1}, X86_AX},	 /* xchg %ah,%cl */
+		{2, {0xff, 0x30}, X86_SP},	 /* push (%rax) */
+		{2, {0x6a, 0x01}, X86_SP},
+	};
+	struct x86_insn i;
+
+	(void)state;
+	for (size_t k = 0; k < sizeof(is) / sizeof(is[0]); k++) {
+		assert_true(x86_decode(is[k].code, is[k].len, &i));
+		assert_int_equal(i.len, is[k].len);
+		if (!(x86_writes(&i) >> is[k].reg & 1))
+			fail_msg("instruction %zu changes register %u", k, is[k].reg);
+	}
+	assert_true(x86_decode((const uint8_t[]){0x90}, 1, &i));
+	assert_int_equal(x86_writes(&i), 0);
+	assert_true(x86_decode((const uint8_t[]){0x88, 0xc4}, 2, &i)); /* %ah is no %spl */
+	assert_int_equal(x86_writes(&i), 1u << X86_AX);
 }
 
 /* Discovery finds all of it by name in a running program: this one. */
@@ -203,23 +244,31 @@ static void program(void **state)
 	assert_true(seen);
 }
 
+/* A stripped copy of this program. */
+static int strip(struct clew_elf **ret)
+{
+	char file[64], command[128];
+	int fd;
+
+	snprintf(file, sizeof(file), "/tmp/clew-test-rust-%d", getpid());
+	snprintf(command, sizeof(command), "strip -o %s /proc/%d/exe", file, getpid());
+	assert_int_equal(system(command), 0);
+	fd = open(file, O_RDWR);
+	unlink(file);
+	assert_true(fd >= 0);
+	assert_int_equal(clew_elf__new(fd, ret), 0);
+	return fd;
+}
+
 /* The same without names: by who calls whom, and what the functions look like. */
 static void stripped(void **state)
 {
 	static struct clew_rust_facts f;
-	char file[64], command[128];
 	struct clew_elf *elf;
 	bool push = false, pop = false;
-	int fd;
+	int fd = strip(&elf);
 
 	(void)state;
-	snprintf(file, sizeof(file), "/tmp/clew-test-rust-%d", getpid());
-	snprintf(command, sizeof(command), "strip -o %s /proc/%d/exe", file, getpid());
-	assert_int_equal(system(command), 0);
-	fd = open(file, O_RDONLY);
-	unlink(file);
-	assert_true(fd >= 0);
-	assert_int_equal(clew_elf__new(fd, &elf), 0);
 	assert_int_equal(clew_rust__inspect(elf, &f), 0);
 	assert_false(f.symbols);
 	assert_int_equal(f.task, -0x120);
@@ -231,12 +280,53 @@ static void stripped(void **state)
 	close(fd);
 }
 
+struct seen {
+	uint32_t pushes;
+	struct clew_elf_sym sym;
+};
+
+static void see_push(void *arg, int what, const struct clew_elf_sym *sym)
+{
+	struct seen *s = arg;
+
+	if (what != CLEW_RUST_PUSH)
+		return;
+	s->pushes++;
+	s->sym = *sym;
+}
+
+/* A table that goes to and fro would have the same code looked at half a million times. */
+static void unsorted(void **state)
+{
+	struct clew_elf_section hdr;
+	struct clew_elf *elf;
+	struct seen s = {0};
+	uint32_t nr;
+	int fd = strip(&elf);
+
+	(void)state;
+	clew_rust__stripped(elf, see_push, &s);
+	assert_int_equal(s.pushes, 2);
+	assert_int_equal(clew_elf__section(elf, ".eh_frame_hdr", &hdr), 0);
+	assert_int_equal(clew_elf__read_off(elf, hdr.off + 8, &nr, 4), 0);
+	for (uint32_t i = 0; i < nr; i++) {
+		int32_t rel = (int32_t)(s.sym.addr + (i & 1 ? s.sym.size : 0) - hdr.addr);
+
+		assert_int_equal(pwrite(fd, &rel, 4, (off_t)(hdr.off + 12 + 8 * i)), 4);
+	}
+	s.pushes = 0;
+	clew_rust__stripped(elf, see_push, &s);
+	assert_int_equal(s.pushes, 1);
+	clew_elf__free(elf);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(task_id),  cmocka_unit_test(push),    cmocka_unit_test(find_block),
 		cmocka_unit_test(pop),	    cmocka_unit_test(lengths), cmocka_unit_test(program),
-		cmocka_unit_test(stripped),
+		cmocka_unit_test(stripped), cmocka_unit_test(writes),  cmocka_unit_test(unsorted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -34,6 +34,18 @@ static __always_inline __u64 java_job(const struct clew_proc *p, __u64 obj)
 	return CLEW_JAVA_JOB | (__u32)user_u64(worker + p->java_w_done);
 }
 
+/* Is a collection at work? One may be already when its number is read. */
+static __always_inline bool java_at_work(const struct clew_proc *p)
+{
+	return user_u32(p->java_heap + p->java_gc_active) & 0xff;
+}
+
+/* Has one begun since its number was `gc`, and none was at work? */
+static __always_inline bool java_collects(const struct clew_proc *p, __u32 gc)
+{
+	return java_at_work(p) || user_u32(p->java_heap + p->java_gc_count) != gc;
+}
+
 /*
  * HotSpot: thread pointer -> JavaThread -> its java.lang.Thread, and the virtual thread that it
  * carries. A thread in a system call does not stop the collector, which may be moving the very
@@ -60,6 +72,8 @@ static __always_inline void context_java(const struct clew_proc *p, struct conte
 		return;
 	}
 	gc = user_u32(p->java_heap + p->java_gc_count);
+	if (java_at_work(p))
+		goto unresolved;
 	cur = obj = user_u64(h);
 	if (!obj || user_u64(obj + p->java_eetop) != jt)
 		goto unresolved;
@@ -73,8 +87,7 @@ static __always_inline void context_java(const struct clew_proc *p, struct conte
 		ref = java_job(p, obj);
 	}
 	cur = user_u64(cur + p->java_tid);
-	if (!cur || (user_u32(p->java_heap + p->java_gc_active) & 0xff) ||
-	    user_u32(p->java_heap + p->java_gc_count) != gc)
+	if (!cur || java_collects(p, gc))
 		goto unresolved;
 	c->ctx = cur;
 	c->ref = ref;
@@ -300,9 +313,10 @@ __noinline __u64 java_last(__u64 task, __u32 tgid)
 	return 0;
 }
 
-/* What a HashMap has for a small number. */
+/* What a HashMap has for a number; the hashes of no two are the same (HashMap.hash()). */
 __noinline __u64 java_lookup(__u64 map, __u32 key, __u32 tgid)
 {
+	__u32 hash = key ^ key >> 16;
 	struct clew_proc *p = bpf_map_lookup_elem(&procs, &tgid);
 	struct clew_java_wait *w = bpf_map_lookup_elem(&java_waits, &tgid);
 	__u64 node;
@@ -310,12 +324,12 @@ __noinline __u64 java_lookup(__u64 map, __u32 key, __u32 tgid)
 	if (!p || !w)
 		return 0;
 	node = java_oop(p, user_u32(map + w->map_table));
-	node = java_oop(p, java_element(node, key & (user_u32(node + JAVA_ARRAY_LENGTH) - 1)));
+	node = java_oop(p, java_element(node, hash & (user_u32(node + JAVA_ARRAY_LENGTH) - 1)));
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < JAVA_ENTRIES; i++) {
 		if (!node)
 			return 0;
-		if (user_u32(node + w->node_hash) == key)
+		if (user_u32(node + w->node_hash) == hash)
 			return java_oop(p, user_u32(node + w->node_value));
 		node = java_oop(p, user_u32(node + w->map_next));
 	}
@@ -418,8 +432,7 @@ __noinline __u64 java_wait(__u64 conn_id, __u64 ctx, __u64 ref, __u64 task, __u3
 		child_ref = user_u32(who + JAVA_KLASS) == w->virtual_thread ? CLEW_JAVA_VIRTUAL
 									    : java_job(p, who);
 	}
-	if ((who && !child) || (user_u32(p->java_heap + p->java_gc_active) & 0xff) ||
-	    user_u32(p->java_heap + p->java_gc_count) != gc) {
+	if ((who && !child) || java_collects(p, gc)) {
 		count(CLEW_STAT_EDGE_UNRESOLVED);
 		return 0;
 	}
@@ -473,6 +486,7 @@ __noinline int java_holds(__u64 at, __u64 task, __u64 jt, __u64 who, __u32 gc)
 	struct clew_proc *p = bpf_map_lookup_elem(&procs, &tgid);
 	struct clew_java_wait *w = bpf_map_lookup_elem(&java_waits, &tgid);
 	struct clew_edge_short *e;
+	__u64 ctx, ref;
 
 	if (!p || !w || at == task || at < user_u64(jt + w->tlab_start) ||
 	    at >= user_u64(jt + w->tlab_top))
@@ -481,7 +495,9 @@ __noinline int java_holds(__u64 at, __u64 task, __u64 jt, __u64 who, __u32 gc)
 	if (!klass || (klass != w->future && klass != w->scheduled && klass != w->bound &&
 		       klass != w->completable && klass != w->minimal))
 		return 0;
-	if (user_u32(p->java_heap + p->java_gc_count) != gc)
+	ctx = user_u64(who + p->java_tid);
+	ref = java_job(p, who);
+	if (java_collects(p, gc))
 		return 0;
 	e = RESERVE(struct clew_edge_short);
 	if (!e)
@@ -489,8 +505,8 @@ __noinline int java_holds(__u64 at, __u64 task, __u64 jt, __u64 who, __u32 gc)
 	header(&e->h, CLEW_EV_EDGE, sizeof(*e), 0);
 	e->kind = CLEW_EDGE_JAVA_HELD;
 	e->conn_id = 0;
-	e->ctx = user_u64(who + p->java_tid);
-	e->ref = java_job(p, who);
+	e->ctx = ctx;
+	e->ref = ref;
 	e->child = java_name(at, gc);
 	e->chain_len = 0;
 	e->flags = 0;
@@ -542,6 +558,10 @@ static __always_inline void java_answer(const struct clew_proc *p, const struct 
 	__u32 gc = user_u32(p->java_heap + p->java_gc_count);
 	__u64 jt = user_u64(thread_pointer() + p->java_self), task;
 
+	if (java_at_work(p)) {
+		count(CLEW_STAT_EDGE_UNRESOLVED);
+		return;
+	}
 	if (who->ref == CLEW_JAVA_CLIENT)
 		task = java_call(user_u64(user_u64(jt + p->java_obj)), conn_id, tgid);
 	else if (who->ref & CLEW_JAVA_VIRTUAL)

@@ -68,6 +68,7 @@ static struct {
 	__u32 nr_user;
 	const void *objects; /* and what its runtime keeps there */
 	size_t objects_size;
+	void (*on_read)(__u64 at); /* the process runs on meanwhile */
 	struct clew_proc proc;
 	struct clew_event *event[NATIVE_EVENTS];
 	size_t size[NATIVE_EVENTS];
@@ -181,6 +182,8 @@ long bpf_probe_read_user(void *to, __u32 n, const void *from)
 {
 	__u64 at = (__u64)from;
 
+	if (native.on_read)
+		native.on_read(at);
 	for (__u32 i = 0; i <= native.nr_user; i++) {
 		bool last = i == native.nr_user;
 		__u64 base = (__u64)(last ? native.objects : native.user[i].p);

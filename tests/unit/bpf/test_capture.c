@@ -340,6 +340,167 @@ static void test_reused_address(void **state)
 	native_fini();
 }
 
+/* ---- a JVM whose collector runs while its objects are read ---------------------------------- */
+
+enum { OTHER = 90, WORKER, FUTURE }; /* classes */
+enum {				     /* words of eight bytes, where each object begins */
+       JT = 1,			     /* JavaThread: 16 the handle, 24 base of its stack */
+       ME = 10,			     /* java.lang.Thread: 16 JavaThread, 24 id, 32 Worker */
+       JOB = 20,		     /* Worker: 16 its thread, 24 jobs done */
+       HEAP = 30,		     /* 0 collections, 8 is one at work */
+       TASK = 40,		     /* FutureTask: 16 runner, 24 waiters */
+       NODE = 50,		     /* WaitNode: 16 thread, 24 next */
+       JT2 = 60,		     /* the waiter's: 32 top of its frames, 40 and 48 its room */
+       WAITER = 70,
+       TASK2 = 80, /* what it will wait for next */
+       FRAMES = 90,
+       STACK = 110,
+       HANDLE = 120,
+       WORDS = 128
+};
+static __u64 java_heap[WORDS];
+static __u32 java_reads; /* of what java_moves() waits for */
+
+static __u64 addr(int word)
+{
+	return (__u64)&java_heap[word];
+}
+
+static void jvm(struct native_sock *s)
+{
+	__u64 h[WORDS] = {
+		[JT + 2] = addr(HANDLE),  [JT + 3] = addr(STACK),
+		[HANDLE] = addr(ME),	  [ME + 1] = OTHER,
+		[ME + 2] = addr(JT),	  [ME + 3] = 7,
+		[ME + 4] = JOB,		  [JOB + 1] = WORKER,
+		[JOB + 2] = ME,		  [JOB + 3] = 5,
+		[TASK + 1] = FUTURE,	  [TASK + 2] = ME,
+		[TASK + 3] = NODE,	  [NODE + 1] = OTHER,
+		[NODE + 2] = WAITER,	  [WAITER + 1] = OTHER,
+		[WAITER + 2] = addr(JT2), [WAITER + 3] = 9,
+		[JT2 + 4] = addr(FRAMES), [JT2 + 5] = addr(TASK2),
+		[JT2 + 6] = addr(FRAMES), [TASK2 + 1] = FUTURE,
+		[FRAMES] = addr(TASK2),	  [STACK - 1] = addr(TASK),
+	};
+	struct clew_java_wait w = {.stack_base = 24,
+				   .runner = 16,
+				   .waiters = 24,
+				   .node_thread = 16,
+				   .node_next = 24,
+				   .anchor_sp = 32,
+				   .tlab_start = 40,
+				   .tlab_top = 48,
+				   .loose = 9,
+				   .future = FUTURE,
+				   .map_table = 16,
+				   .map_next = 16,
+				   .node_hash = 24,
+				   .node_value = 32};
+	__u32 tgid = NATIVE_TGID;
+
+	native_init(NATIVE_64, 4096, 1024);
+	native_sock_init(s, CLEW_AF_INET, 1000, 2000);
+	conn_connecting(&s->u.sk, s->inode.i_ino);
+	memcpy(java_heap, h, sizeof(h));
+	java_reads = 0;
+	native.objects = java_heap;
+	native.objects_size = sizeof(java_heap);
+	native.task.thread.fsbase = addr(0);
+	native.proc = (struct clew_proc){.runtime = CLEW_RT_JAVA,
+					 .flags = CLEW_PROC_THREADS,
+					 .java_obj = 16,
+					 .java_eetop = 16,
+					 .java_tid = 24,
+					 .java_target = 32,
+					 .java_w_thread = 16,
+					 .java_w_done = 24,
+					 .java_gc_active = 8,
+					 .java_worker = WORKER,
+					 .java_heap = addr(HEAP),
+					 .java_oops = addr(0),
+					 .java_shift = 3};
+	native.proc.java_self = (__u16)(sizeof(__u64) * (WORDS - 1));
+	java_heap[WORDS - 1] = addr(JT);
+	bpf_map_update_elem(&procs, &tgid, &native.proc, BPF_ANY);
+	bpf_map_update_elem(&java_waits, &tgid, &w, BPF_ANY);
+}
+
+/* A collection that was at work when the call began ends while its objects are read. */
+static void java_ends(__u64 at)
+{
+	if (at == addr(ME + 3))
+		java_heap[HEAP + 1] = 0;
+}
+
+/* One comes and goes before the waiter is read for the second time. */
+static void java_moves(__u64 at)
+{
+	if (at == addr(WAITER + 3) && java_reads++ == 1)
+		java_heap[HEAP]++;
+}
+
+static __u32 edges(__u16 kind)
+{
+	__u32 n = 0;
+
+	for (__u32 i = 0; i < native.nr_events; i++)
+		n += native.event[i]->type == CLEW_EV_EDGE &&
+		     ((const struct clew_edge_short *)native.event[i])->kind == kind;
+	return n;
+}
+
+static void test_java_collection(void **state)
+{
+	const struct clew_segment *seg;
+	struct native_sock s;
+
+	(void)state;
+	jvm(&s);
+	seg = play(&s, CLEW_SEND, GET, NULL);
+	assert_int_equal(seg->ctx_kind, CLEW_CTX_JAVA);
+	assert_int_equal(seg->ctx, 7);
+	assert_true(seg->ref == (CLEW_JAVA_JOB | 5));
+	assert_non_null(play(&s, CLEW_RECV, OK, NULL));
+	assert_int_equal(edges(CLEW_EDGE_JAVA_WAIT), 1);
+	assert_int_equal(edges(CLEW_EDGE_JAVA_HELD), 1);
+	native_fini();
+
+	jvm(&s);
+	java_heap[HEAP + 1] = 1;
+	native.on_read = java_ends;
+	seg = play(&s, CLEW_SEND, GET, NULL);
+	assert_int_equal(seg->ctx_kind, CLEW_CTX_NONE);
+	assert_int_equal(native_stat(CLEW_STAT_EDGE_UNRESOLVED), 1);
+	native_fini();
+
+	jvm(&s);
+	assert_non_null(play(&s, CLEW_SEND, GET, NULL));
+	native.on_read = java_moves;
+	assert_non_null(play(&s, CLEW_RECV, OK, NULL));
+	assert_int_equal(java_reads, 2);
+	assert_int_equal(edges(CLEW_EDGE_JAVA_WAIT), 1);
+	assert_int_equal(edges(CLEW_EDGE_JAVA_HELD), 0);
+	native_fini();
+}
+
+/* A process may have more descriptors than 65,536: HashMap folds the hash of their numbers. */
+static void test_java_map(void **state)
+{
+	struct native_sock s;
+
+	(void)state;
+	jvm(&s);
+	java_heap[TASK + 2] = TASK2;		  /* map: its table */
+	java_heap[TASK2 + 1] = 2ULL << 32;	  /* of two */
+	java_heap[TASK2 + 2] = (__u64)NODE << 32; /* at 1 */
+	java_heap[NODE + 2] = 0;		  /* next */
+	java_heap[NODE + 3] = 65536 ^ 1;	  /* hash of 65536 */
+	java_heap[NODE + 4] = ME;
+	assert_true(java_lookup(addr(TASK), 65536, NATIVE_TGID) == addr(ME));
+	assert_int_equal(java_lookup(addr(TASK), 65537, NATIVE_TGID), 0);
+	native_fini();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -354,6 +515,8 @@ int main(void)
 		cmocka_unit_test(test_end_of_a_page),
 		cmocka_unit_test(test_full),
 		cmocka_unit_test(test_reused_address),
+		cmocka_unit_test(test_java_collection),
+		cmocka_unit_test(test_java_map),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

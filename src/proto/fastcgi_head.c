@@ -185,7 +185,8 @@ static struct proto_slice make_host(struct fcgi_request *r, const struct proto_s
 	const char *end = host.n ? memrchr(host.p, ']', host.n) : NULL;
 	const char *from = end ? end : host.p;
 
-	if (!host.n || !v[P_SERVER_PORT].n || memchr(from, ':', host.n - (size_t)(from - host.p)))
+	if (!host.n || !v[P_SERVER_PORT].n || memchr(from, ':', host.n - (size_t)(from - host.p)) ||
+	    (size_t)host.n + 1 + v[P_SERVER_PORT].n > FCGI_MADE - used)
 		return host;
 	append(r, &to, host.p, host.n);
 	append(r, &to, ":", 1);

@@ -252,6 +252,30 @@ static void test_more_texts(void **state)
 	player__fini(&pl);
 }
 
+/* A port that there is no room for is left away, not cut. */
+static void test_long_target(void **state)
+{
+	char script[sizeof("SCRIPT_NAME=") + FCGI_MADE - 14];
+	const char *const list[] = {"REQUEST_METHOD=GET", script, "HTTP_HOST=app.example",
+				    "SERVER_PORT=8443", NULL};
+	struct player pl;
+
+	(void)state;
+	memset(script, 'x', sizeof(script));
+	memcpy(script, "SCRIPT_NAME=/", strlen("SCRIPT_NAME=/"));
+	script[sizeof(script) - 1] = 0;
+	player__init(&pl, &clew_fastcgi, 0);
+	begin(1);
+	params(1, list);
+	header(PARAMS, 1, 0, 0);
+	header(STDIN, 1, 0, 0);
+	say(&pl, CLIENT);
+	answer(1, 200, "");
+	say(&pl, SERVER);
+	assert_true(text_is(over(&pl, 0), over(&pl, 0)->host, "app.example"));
+	player__fini(&pl);
+}
+
 /* nginx writes all of a request at once; more of it than the budget is parameters. */
 static void test_cut_params(void **state)
 {
@@ -717,27 +741,17 @@ static void test_cut_parameters(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_detect),
-		cmocka_unit_test(test_texts),
-		cmocka_unit_test(test_more_texts),
-		cmocka_unit_test(test_cut_params),
-		cmocka_unit_test(test_no_name),
-		cmocka_unit_test(test_large_answer),
-		cmocka_unit_test(test_large_answer_read),
-		cmocka_unit_test(test_cut_block),
-		cmocka_unit_test(test_lost_between),
-		cmocka_unit_test(test_lost_begin),
-		cmocka_unit_test(test_multiplexed),
-		cmocka_unit_test(test_unanswered),
-		cmocka_unit_test(test_no_stdin),
-		cmocka_unit_test(test_bounded),
-		cmocka_unit_test(test_lost_inside),
-		cmocka_unit_test(test_resume),
-		cmocka_unit_test(test_stops),
-		cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_junk),
-		cmocka_unit_test(test_status),
-		cmocka_unit_test(test_cut_parameters),
+		cmocka_unit_test(test_detect),	     cmocka_unit_test(test_texts),
+		cmocka_unit_test(test_more_texts),   cmocka_unit_test(test_long_target),
+		cmocka_unit_test(test_cut_params),   cmocka_unit_test(test_no_name),
+		cmocka_unit_test(test_large_answer), cmocka_unit_test(test_large_answer_read),
+		cmocka_unit_test(test_cut_block),    cmocka_unit_test(test_lost_between),
+		cmocka_unit_test(test_lost_begin),   cmocka_unit_test(test_multiplexed),
+		cmocka_unit_test(test_unanswered),   cmocka_unit_test(test_no_stdin),
+		cmocka_unit_test(test_bounded),	     cmocka_unit_test(test_lost_inside),
+		cmocka_unit_test(test_resume),	     cmocka_unit_test(test_stops),
+		cmocka_unit_test(test_refused),	     cmocka_unit_test(test_junk),
+		cmocka_unit_test(test_status),	     cmocka_unit_test(test_cut_parameters),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,13 +5,14 @@
 # The binary is kept in ${XDG_CACHE_HOME:-~/.cache}/clew-otelcol under a key made of builder.yaml,
 # the Go version and the architecture, so a second call only prints. The Go caches (over a
 # gigabyte) are thrown away. Two callers at once: the second waits for the first.
-# Needs Go >= 1.25 (exit code 3 without it), the Go module proxy and flock.
+# Needs Go >= 1.21 (exit code 3 without it), which fetches the Go that the Collector wants where it
+# is older itself, the Go module proxy and flock.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 command -v go >/dev/null || { echo "build.sh: go is not installed" >&2; exit 3; }
 minor=$(go env GOVERSION | sed -n 's/^go1\.\([0-9]*\).*/\1/p')
-if [ "${minor:-0}" -lt 25 ]; then
+if [ "${minor:-0}" -lt 21 ]; then
 	echo "build.sh: $(go env GOVERSION) is too old to build the Collector" >&2
 	exit 3
 fi
@@ -28,7 +29,7 @@ if [ ! -x "$binary" ]; then
 	trap 'rm -rf "$tmp"' EXIT INT TERM
 	echo "build.sh: building the test Collector $release, once, about two minutes" >&2
 	export GOPATH="$tmp/gopath" GOMODCACHE="$tmp/mod" GOCACHE="$tmp/cache" GOBIN="$tmp/bin" \
-		GOFLAGS=-modcacherw CGO_ENABLED=0
+		GOFLAGS=-modcacherw CGO_ENABLED=0 GOTOOLCHAIN=auto
 	cp "$here/builder.yaml" "$tmp/builder.yaml"
 	(
 		cd "$tmp"

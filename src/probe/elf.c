@@ -542,6 +542,7 @@ struct matches {
 	clew_match_fn fn;
 	void *arg;
 	size_t n;
+	uint32_t calls;
 	struct {
 		uint64_t name;
 		int what;
@@ -577,7 +578,7 @@ static int match_names(const struct clew_elf *elf, const struct clew_elf_section
 
 static bool take_match(void *arg, const struct clew_elf *elf, const Elf64_Sym *sym)
 {
-	const struct matches *m = arg;
+	struct matches *m = arg;
 
 	for (size_t k = 0; k < m->n; k++) {
 		struct clew_elf_sym found;
@@ -586,8 +587,9 @@ static bool take_match(void *arg, const struct clew_elf *elf, const Elf64_Sym *s
 			continue;
 		found = placed(elf, sym);
 		m->fn(m->arg, m->of[k].what, &found);
+		m->calls++;
 	}
-	return false;
+	return m->calls >= CLEW_ELF_MATCH_CALLS;
 }
 
 int clew_elf__match(const struct clew_elf *elf, clew_name_fn which, clew_match_fn fn, void *arg)

@@ -70,9 +70,11 @@ int clew_elf__sym_contains(const struct clew_elf *elf, const char *text);
 /*
  * clew_elf__match - symbols by parts of their names, where those hold hashes and types: `which`
  * says of a name (`len` bytes) what it is, 0 if nothing; `fn` gets each symbol of .symtab that
- * has such a name and is no thread-local variable. Of the first CLEW_ELF_MATCH_MAX names.
+ * has such a name and is no thread-local variable. Of the first CLEW_ELF_MATCH_MAX names, and of
+ * those the first CLEW_ELF_MATCH_CALLS symbols: one name may be that of many.
  */
-#define CLEW_ELF_MATCH_MAX 256
+#define CLEW_ELF_MATCH_MAX   256
+#define CLEW_ELF_MATCH_CALLS 1024
 typedef int (*clew_name_fn)(const char *name, size_t len);
 typedef void (*clew_match_fn)(void *arg, int what, const struct clew_elf_sym *sym);
 int clew_elf__match(const struct clew_elf *elf, clew_name_fn which, clew_match_fn fn, void *arg);

@@ -5,6 +5,7 @@
  */
 #include "spawn.h"
 
+#include <elf.h>
 #include <fcntl.h>
 
 #include "probe/facts.h"
@@ -321,12 +322,91 @@ static void unsorted(void **state)
 	close(fd);
 }
 
+static int is_push(const char *name, size_t len)
+{
+	return len == strlen(PUSH) && !memcmp(name, PUSH, len);
+}
+
+struct named {
+	uint32_t n;
+	uint64_t addr;
+};
+
+static void count(void *arg, int what, const struct clew_elf_sym *sym)
+{
+	struct named *m = arg;
+
+	(void)what;
+	m->n++;
+	m->addr = sym->addr;
+}
+
+/* The table of symbols that lies at `off` becomes another: `n` times the same. */
+static void give_symbols(int fd, uint64_t off, const Elf64_Sym *sym, uint64_t n)
+{
+	off_t end = lseek(fd, 0, SEEK_END);
+	Elf64_Ehdr eh;
+	Elf64_Shdr sh;
+
+	for (uint64_t i = 0; i < n; i++)
+		assert_int_equal(write(fd, sym, sizeof(*sym)), sizeof(*sym));
+	assert_int_equal(pread(fd, &eh, sizeof(eh), 0), sizeof(eh));
+	for (int i = 0; i < eh.e_shnum; i++) {
+		off_t at = (off_t)(eh.e_shoff + (uint64_t)i * sizeof(sh));
+
+		assert_int_equal(pread(fd, &sh, sizeof(sh), at), sizeof(sh));
+		if (sh.sh_type != SHT_SYMTAB || sh.sh_offset != off)
+			continue;
+		sh.sh_offset = (uint64_t)end;
+		sh.sh_size = n * sizeof(*sym);
+		assert_int_equal(pwrite(fd, &sh, sizeof(sh), at), sizeof(sh));
+	}
+}
+
+/* All symbols of a program have the name that is looked for: each would be read and followed. */
+static void one_name(void **state)
+{
+	char file[64], command[128];
+	struct clew_elf_section tab;
+	struct clew_elf *elf;
+	Elf64_Sym sym, found = {0};
+	struct named m = {0};
+	int fd;
+
+	(void)state;
+	snprintf(file, sizeof(file), "/tmp/clew-test-names-%d", getpid());
+	snprintf(command, sizeof(command), "cp /proc/%d/exe %s", getpid(), file);
+	assert_int_equal(system(command), 0);
+	fd = open(file, O_RDWR);
+	unlink(file);
+	assert_true(fd >= 0);
+	assert_int_equal(clew_elf__new(fd, &elf), 0);
+	assert_int_equal(clew_elf__match(elf, is_push, count, &m), 0);
+	assert_int_equal(m.n, 1);
+	assert_int_equal(clew_elf__section(elf, ".symtab", &tab), 0);
+	for (uint64_t at = tab.off; at < tab.off + tab.size; at += sizeof(sym)) {
+		assert_int_equal(pread(fd, &sym, sizeof(sym), (off_t)at), sizeof(sym));
+		if (sym.st_value == m.addr && sym.st_size) /* its other name has none */
+			found = sym;
+	}
+	assert_true(found.st_name);
+	clew_elf__free(elf);
+	give_symbols(fd, tab.off, &found, 2 * CLEW_ELF_MATCH_CALLS);
+	assert_int_equal(clew_elf__new(fd, &elf), 0);
+	m.n = 0;
+	assert_int_equal(clew_elf__match(elf, is_push, count, &m), 0);
+	assert_int_equal(m.n, CLEW_ELF_MATCH_CALLS);
+	clew_elf__free(elf);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(task_id),  cmocka_unit_test(push),    cmocka_unit_test(find_block),
 		cmocka_unit_test(pop),	    cmocka_unit_test(lengths), cmocka_unit_test(program),
 		cmocka_unit_test(stripped), cmocka_unit_test(writes),  cmocka_unit_test(unsorted),
+		cmocka_unit_test(one_name),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

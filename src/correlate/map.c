@@ -5,7 +5,9 @@
  * Side tables are filled by what traced programs do, so each is bounded: it grows by doubling up
  * to `max` entries, then the entry that was unused for longest among a sample makes room.
  * Backward shift leaves no tombstones: a table that lives for months stays as fast as a new one.
- * The hash is XXH3 under a constant seed: a recording must replay to the same evictions.
+ * The hash is XXH3 under a constant seed: a recording must replay to the same evictions. So a
+ * program that chooses its keys can have them all meet; then they make room for one another, as in
+ * a full table. (Half full, one run in 10^21 is as long by chance.)
  */
 #define XXH_INLINE_ALL
 #include "correlate/map.h"
@@ -20,6 +22,7 @@
 #define FIRST_SLOTS  256
 #define SAMPLE	     16
 #define RECENT_CALLS 64
+#define RUN_MAX	     256
 
 struct co_slot {
 	uint64_t a, b;
@@ -196,6 +199,15 @@ static void evict(struct co_map *map, uint32_t hash)
 	}
 }
 
+static bool crowded(const struct co_map *map, uint32_t hash)
+{
+	uint32_t n = 0;
+
+	while (map->slots[(hash + n) & map->mask].val && n < RUN_MAX)
+		n++;
+	return n == RUN_MAX;
+}
+
 /* The slot of (a, b), one for `val` if there is none. */
 static struct co_slot *find_or_add(struct co_map *map, uint64_t a, uint64_t b, void *val,
 				   bool *ret_new)
@@ -211,7 +223,7 @@ static struct co_slot *find_or_add(struct co_map *map, uint64_t a, uint64_t b, v
 		slot->stamp = ++map->stamp;
 		return slot;
 	}
-	if (map->count >= map->max)
+	if (map->count >= map->max || crowded(map, hash))
 		evict(map, hash);
 	/* half full at most; without memory to grow, usable as long as a slot is free */
 	if (map->count >= (map->mask + 1) / 2 && grow(map) && map->count >= map->mask)

@@ -2,6 +2,8 @@
 /* The two ends of one connection; and the map behind the tables; and excluded paths. */
 #include "sim.h"
 
+#include <xxhash.h>
+
 #include "base/glob.h"
 
 static const struct who cl = {.pid = 10, .tid = 10};
@@ -332,6 +334,30 @@ static void globs(void **state)
 	assert_false(clew_excluded_path(&g, "/exact\0", 7));
 }
 
+/* Keys that a program chose so that all begin at one place: no table is walked from end to end. */
+static void map_crowded(void **state)
+{
+	enum { KEYS = 600, RUN = 256, PLACES = 4096 };
+	struct co_map m;
+	uint64_t k = 0;
+
+	(void)state;
+	assert_int_equal(co_map__init(&m, PLACES, NULL, NULL), 0);
+	for (int n = 0; n < KEYS; k++) {
+		uint64_t key[2] = {k, 0};
+
+		/* as in map.c */
+		if (XXH3_64bits_withSeed(key, sizeof(key), 0x636c65772d636f72ULL) % PLACES)
+			continue;
+		assert_int_equal(co_map__put(&m, k, 0, (void *)1), 0);
+		assert_non_null(co_map__get(&m, k, 0));
+		n++;
+	}
+	assert_int_equal(m.count, RUN);
+	assert_int_equal(m.evicted, KEYS - RUN);
+	co_map__free(&m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -339,7 +365,7 @@ int main(void)
 		cmocka_unit_test(mapped_address), cmocka_unit_test(two_claims),
 		cmocka_unit_test(grace),	  cmocka_unit_test(late_server),
 		cmocka_unit_test(span_ids),	  cmocka_unit_test(map),
-		cmocka_unit_test(globs),
+		cmocka_unit_test(map_crowded),	  cmocka_unit_test(globs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -141,14 +141,23 @@ int BPF_PROG(clew_fx_ppoll, struct pt_regs *regs)
 }
 
 /* How many these wait for cannot be told afterwards; none: a sleep. */
+static __always_inline int on_select(int n, __u64 in, __u64 out)
+{
+	struct clew_proc *p = n > 0 ? traced(bpf_get_current_pid_tgid() >> 32) : NULL;
+
+	if (p && !waits_for_listeners(p, n, in, out))
+		context_loop_turn(p);
+	return 0;
+}
+
 SEC("?fexit/" SYSCALL_FN "select")
 int BPF_PROG(clew_fx_select, struct pt_regs *regs)
 {
-	return on_wait((int)SYS_ARG1(regs) > 0);
+	return on_select(SYS_ARG1(regs), SYS_ARG2(regs), SYS_ARG3(regs));
 }
 
 SEC("?fexit/" SYSCALL_FN "pselect6")
 int BPF_PROG(clew_fx_pselect, struct pt_regs *regs)
 {
-	return on_wait((int)SYS_ARG1(regs) > 0);
+	return on_select(SYS_ARG1(regs), SYS_ARG2(regs), SYS_ARG3(regs));
 }

@@ -420,14 +420,26 @@ int BPF_KPROBE(clew_kp_ppoll, struct pt_regs *regs)
 }
 
 /* select for any: the other layers, which come afterwards, cannot tell how many either */
+static __always_inline int on_select(struct pt_regs *regs)
+{
+	struct clew_proc *p = traced(bpf_get_current_pid_tgid() >> 32);
+	int n = PT_REGS_PARM1_CORE_SYSCALL(regs);
+
+	if (p && n > 0 &&
+	    !waits_for_listeners(p, n, PT_REGS_PARM2_CORE_SYSCALL(regs),
+				 PT_REGS_PARM3_CORE_SYSCALL(regs)))
+		context_loop_turn(p);
+	return 0;
+}
+
 SEC("?kprobe/" SYSCALL_FN "select")
 int BPF_KPROBE(clew_kp_select, struct pt_regs *regs)
 {
-	return (int)PT_REGS_PARM1_CORE_SYSCALL(regs) > 0 ? on_wait(regs, false) : 0;
+	return on_select(regs);
 }
 
 SEC("?kprobe/" SYSCALL_FN "pselect6")
 int BPF_KPROBE(clew_kp_pselect, struct pt_regs *regs)
 {
-	return (int)PT_REGS_PARM1_CORE_SYSCALL(regs) > 0 ? on_wait(regs, false) : 0;
+	return on_select(regs);
 }

@@ -264,7 +264,10 @@ static __always_inline bool is_loop_wait(const struct clew_proc *p, struct pt_re
 {
 	if (what == W_LOOP)
 		return !waits_for_one(p, SYS_ARG1(regs), SYS_ARG3(regs));
-	return what == W_SELECT ? (int)SYS_ARG1(regs) > 0 : SYS_ARG2(regs) > 1;
+	if (what == W_SELECT)
+		return (int)SYS_ARG1(regs) > 0 &&
+		       !waits_for_listeners(p, SYS_ARG1(regs), SYS_ARG2(regs), SYS_ARG3(regs));
+	return SYS_ARG2(regs) > 1;
 }
 
 /* Event loops' turns alone. Attached when the first process that needs them is traced. */

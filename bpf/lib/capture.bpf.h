@@ -461,6 +461,8 @@ static __always_inline int capture(struct clew_proc *p, struct work *w, struct c
 	}
 	if (p->runtime == CLEW_RT_PYTHON && p->py_uv && io->dir == CLEW_SEND)
 		py_written(&cut->who, c, cut->id);
+	if (p->runtime == CLEW_RT_PYTHON && flip && c->role == CLEW_ROLE_SERVER)
+		py_serves(cut->id, io->dir == CLEW_RECV && io->ret);
 	if (p->runtime == CLEW_RT_PYTHON && flip && c->role == CLEW_ROLE_CLIENT)
 		py_call(p, c->id, io->dir, cut->who.ctx, cut->who.ref, cut->who.turn);
 	if (cut->who.kind == CLEW_CTX_JAVA && flip)

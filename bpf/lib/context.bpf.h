@@ -7,7 +7,8 @@
 #ifndef CLEW_CONTEXT_BPF_H
 #define CLEW_CONTEXT_BPF_H
 
-#include "base.bpf.h"
+#include "conn.bpf.h"
+#include "sockfd.bpf.h"
 
 #define CLEW_PF_IO_WORKER 0x10 /* include/linux/sched.h: the thread works for io_uring */
 
@@ -305,3 +306,38 @@ static __always_inline void context_loop_turn(const struct clew_proc *p)
 }
 
 #endif
+#define SELECT_WORDS 4 /* of a set of descriptors: 256 of them */
+#define SELECT_SEEN  2 /* descriptors in one word */
+
+static __always_inline bool is_connection(__u32 fd)
+{
+	struct sock *sk = sock_of_file(file_of_fd(fd), NULL);
+
+	return sk && KREAD(sock, sk, __sk_common.skc_state) != CLEW_TCP_LISTEN;
+}
+
+/*
+ * gunicorn's default worker selects from its listeners and a pipe when it has answered what it
+ * accepted last: no event loop either. One waits for connections, and while it is at a request.
+ * `in` is what select() was asked for, or what was ready by the time that it returned.
+ */
+static __always_inline bool waits_for_listeners(const struct clew_proc *p, int n, __u64 in,
+						__u64 out)
+{
+	struct clew_thread *th = thread_of((__u32)bpf_get_current_pid_tgid(), false);
+
+	if (p->runtime != CLEW_RT_PYTHON || !in || out || n > 64 * SELECT_WORDS ||
+	    (th && th->serving))
+		return false;
+	for (int i = 0; i < SELECT_WORDS; i++) {
+		__u64 word = 64 * i < n ? user_u64(in + 8 * i) : 0;
+
+		for (int seen = 0; word && seen < SELECT_SEEN; seen++, word &= word - 1)
+			if (is_connection(64 * i + __builtin_ctzll(word)))
+				return false;
+		if (word)
+			return false;
+	}
+	return true;
+}
+

@@ -238,5 +238,14 @@ static __always_inline void py_call(const struct clew_proc *p, __u64 conn_id, __
 	else if (task)
 		bpf_map_update_elem(&py_calls, &conn_id, &call, BPF_ANY);
 }
+/* It begins to read a request, or to answer one. */
+static __always_inline void py_serves(__u32 tid, bool request)
+{
+	struct clew_thread *th = thread_of(tid, false);
+
+	if (th)
+		th->serving = request;
+}
+
 
 #endif

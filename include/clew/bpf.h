@@ -212,8 +212,9 @@ struct clew_thread {
 			__u64 task, task_parent, task_type;
 			__u64 task_maker; /* the Task of task_parent */
 			__u32 task_turn;
-			__u32 uv;     /* uvloop runs here */
-			__u64 tstate; /* the thread's PyThreadState, the same for its life */
+			__u16 uv;      /* uvloop runs here */
+			__u16 serving; /* it read a request that it has not answered */
+			__u64 tstate;  /* the thread's PyThreadState, the same for its life */
 		};
 		struct {
 			__u64 node_at;	  /* address of the thread's current ids */

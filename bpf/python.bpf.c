@@ -46,9 +46,8 @@ int clew_py_task(struct pt_regs *ctx)
 SEC("?uprobe")
 int clew_py_copy(struct pt_regs *ctx)
 {
-	__u64 key, child, parent;
 	struct clew_edge_short *e;
-	struct clew_py_task *slot;
+	__u64 child, parent;
 	struct clew_thread *th;
 	struct clew_proc *p;
 	__u32 tgid, run;
@@ -58,10 +57,7 @@ int clew_py_copy(struct pt_regs *ctx)
 		return 0;
 	th = thread_of((__u32)bpf_get_current_pid_tgid(), false);
 	child = PT_REGS_RC(ctx);
-	key = py_task_key(child, tgid);
-	slot = py_task_of(key);
-	if (slot && slot->key == key)
-		slot->task = 0; /* the address is another context's now */
+	py_forget_task(py_task_key(child, tgid));
 	parent = py_context(p, th, &run);
 	e = RESERVE(struct clew_edge_short);
 	if (!e)
@@ -91,12 +87,19 @@ int clew_py_copy(struct pt_regs *ctx)
 #define PY_TYPE_FLAGS 168 /* PyTypeObject.tp_flags */
 #define PY_IS_BYTES   (1UL << 27)
 
-/* Bytes, and not none: it is certain that something was written. */
-static __always_inline bool py_some_bytes(__u64 obj)
+#define PY_IS_STR     (1UL << 28)
+#define PY_BYTES_SIZE 16 /* PyVarObject.ob_size */
+/*
+ * Is something written? Bytes tell: none of them, and the stream does nothing (Hypercorn ends its
+ * answers so). Whether another object holds any is not looked at.
+ */
+static __always_inline enum clew_py_note py_note_of(__u64 obj)
 {
 	__u64 type = obj ? user_u64(obj + CLEW_PY_OB_TYPE) : 0;
 
-	return type && user_u64(type + PY_TYPE_FLAGS) & PY_IS_BYTES && user_u64(obj + 16);
+	if (!type || !(user_u64(type + PY_TYPE_FLAGS) & PY_IS_BYTES))
+		return CLEW_PY_NOTE_UNSURE;
+	return user_u64(obj + PY_BYTES_SIZE) ? CLEW_PY_NOTE_SURE : CLEW_PY_NOTE_NONE;
 }
 
 /*
@@ -113,6 +116,7 @@ int clew_py_write(struct pt_regs *ctx)
 	} handle = {};
 	__u64 self = PT_REGS_PARM1(ctx), buf = PT_REGS_PARM2(ctx), at, who, ino = 0;
 	struct clew_thread *th;
+	enum clew_py_note note;
 	struct clew_kconn *c;
 	struct clew_proc *p;
 	struct sock *sk;
@@ -134,7 +138,13 @@ int clew_py_write(struct pt_regs *ctx)
 	}
 	sk = sock_of_file(file_of_fd(user_u32(at + UV_STREAM_FD)), &ino);
 	c = sk ? conn_get(sk, ino) : NULL;
-	if (!c || c->class == CLEW_CLASS_IGNORED || c->py_note == CLEW_PY_NOTE_SURE)
+	if (!c || c->class == CLEW_CLASS_IGNORED || c->py_note == CLEW_PY_NOTE_SURE ||
+	    c->py_note == CLEW_PY_NOTE_SEVERAL)
+		return 0;
+	if (p->py_uv == CLEW_PY_UV_ARRAY)
+		buf = user_u64(buf);
+	note = py_note_of(buf);
+	if (!note)
 		return 0;
 	who = py_context(p, th, &run);
 	if (c->py_note && c->py_ctx != who) {
@@ -144,9 +154,7 @@ int clew_py_write(struct pt_regs *ctx)
 	c->py_ctx = who;
 	c->py_turn = run;
 	c->py_task = who ? py_live_task(p, who, tgid) : 0;
-	if (p->py_uv == CLEW_PY_UV_ARRAY)
-		buf = user_u64(buf);
-	c->py_note = py_some_bytes(buf) ? CLEW_PY_NOTE_SURE : CLEW_PY_NOTE_UNSURE;
+	c->py_note = note;
 	return 0;
 }
 

@@ -80,9 +80,12 @@ static __always_inline __u64 py_task_key(__u64 ctx, __u32 tgid)
 	return ctx ^ ((__u64)tgid << 48);
 }
 
-static __always_inline struct clew_py_task *py_task_of(__u64 key)
+/* A context has two places: in one of them that of a connection, which lives for long. */
+#define CLEW_PY_WAYS 2
+
+static __always_inline struct clew_py_task *py_task_of(__u64 key, __u32 way)
 {
-	__u32 at = (__u32)((key * 0x9e3779b97f4a7c15ULL) >> 32) % CLEW_PY_TASKS;
+	__u32 at = ((__u32)((key * 0x9e3779b97f4a7c15ULL) >> 32) ^ way) % CLEW_PY_TASKS;
 
 	return bpf_map_lookup_elem(&py_tasks, &at);
 }
@@ -114,6 +117,33 @@ static __always_inline struct clew_thread *thread_of(__u32 tid, bool make)
 	return th;
 }
 
+/* The context is another one's by now, or none. */
+static __always_inline void py_forget_task(__u64 key)
+{
+	for (__u32 way = 0; way < CLEW_PY_WAYS; way++) {
+		struct clew_py_task *slot = py_task_of(key, way);
+
+		if (slot && slot->key == key)
+			slot->task = 0;
+	}
+}
+
+static __always_inline void py_note_task(const struct clew_proc *p, __u64 child, __u64 task,
+					 __u32 tgid)
+{
+	__u64 key = py_task_key(child, tgid);
+	struct clew_py_task *slot = py_task_of(key, 0);
+
+	py_forget_task(key);
+	if (slot && slot->task &&
+	    py_task_key(user_u64(slot->task + p->py_task_ctx), tgid) == slot->key)
+		slot = py_task_of(key, 1);
+	if (slot) {
+		slot->key = key;
+		slot->task = task;
+	}
+}
+
 /*
  * A Task's constructor was entered earlier on this thread; by now it has stored its context.
  * Report "the parent's context made a Task with this context", and remember the pair, so that a
@@ -122,9 +152,8 @@ static __always_inline struct clew_thread *thread_of(__u32 tid, bool make)
 static __always_inline void py_settle_task(const struct clew_proc *p, struct clew_thread *th,
 					   __u32 tgid)
 {
-	struct clew_py_task *slot;
 	struct clew_edge_short *e;
-	__u64 task, child, key;
+	__u64 task, child;
 
 	if (!th || !th->task)
 		return;
@@ -136,12 +165,7 @@ static __always_inline void py_settle_task(const struct clew_proc *p, struct cle
 		count(CLEW_STAT_EDGE_UNRESOLVED);
 		return;
 	}
-	key = py_task_key(child, tgid);
-	slot = py_task_of(key);
-	if (slot) {
-		slot->key = key;
-		slot->task = task;
-	}
+	py_note_task(p, child, task, tgid);
 	e = RESERVE(struct clew_edge_short);
 	if (!e)
 		return;
@@ -160,10 +184,14 @@ static __always_inline void py_settle_task(const struct clew_proc *p, struct cle
 /* The Task that this context was made for, while it lives; else 0. */
 static __always_inline __u64 py_live_task(const struct clew_proc *p, __u64 ctx, __u32 tgid)
 {
-	__u64 key = py_task_key(ctx, tgid), task;
-	struct clew_py_task *slot = py_task_of(key);
+	__u64 key = py_task_key(ctx, tgid), task = 0;
 
-	task = slot && slot->key == key ? slot->task : 0;
+	for (__u32 way = 0; way < CLEW_PY_WAYS; way++) {
+		struct clew_py_task *slot = py_task_of(key, way);
+
+		if (slot && slot->key == key && slot->task)
+			task = slot->task;
+	}
 	return task && user_u64(task + p->py_task_ctx) == ctx ? task : 0;
 }
 
@@ -290,22 +318,6 @@ static __always_inline bool waits_for_one(const struct clew_proc *p, __u32 epfd,
 	return node && !BPF_CORE_READ(node, rb_left) && !BPF_CORE_READ(node, rb_right);
 }
 
-/* The current thread came back from waiting in an event loop. */
-static __always_inline void context_loop_turn(const struct clew_proc *p)
-{
-	__u64 id = bpf_get_current_pid_tgid();
-	struct clew_thread *th;
-
-	if (!(p->flags & CLEW_PROC_THREADS))
-		return;
-	th = thread_of((__u32)id, true);
-	if (!th)
-		return;
-	th->turn++;
-	th->loop = CLEW_SEG_LOOP;
-}
-
-#endif
 #define SELECT_WORDS 4 /* of a set of descriptors: 256 of them */
 #define SELECT_SEEN  2 /* descriptors in one word */
 
@@ -341,3 +353,19 @@ static __always_inline bool waits_for_listeners(const struct clew_proc *p, int n
 	return true;
 }
 
+/* The current thread came back from waiting in an event loop. */
+static __always_inline void context_loop_turn(const struct clew_proc *p)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+	struct clew_thread *th;
+
+	if (!(p->flags & CLEW_PROC_THREADS))
+		return;
+	th = thread_of((__u32)id, true);
+	if (!th)
+		return;
+	th->turn++;
+	th->loop = CLEW_SEG_LOOP;
+}
+
+#endif

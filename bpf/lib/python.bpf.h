@@ -19,6 +19,7 @@
 #define PY_CELL_CONTENTS 16
 #define PY_TYPE_SIZE	 32 /* PyTypeObject.tp_basicsize */
 #define PY_FUTURE_CB	 24 /* callback, its context, a list of further pairs */
+#define PY_FUTURE_EXC	 48 /* an exception, its traceback, the result */
 #define PY_METHOD_SELF	 24 /* PyMethodObject.im_self, and PyCFunctionObject.m_self */
 #define PY_PARTIAL_ARGS	 24
 
@@ -169,7 +170,19 @@ __noinline __u64 py_joiner(__u64 task, __u64 walk)
 	return 0;
 }
 
-/* The answer of a call comes in: does its Task live, and who waits for it? */
+/*
+ * Has it ended? Then it has a result, or an exception (from 3.10 on with its traceback), which is
+ * three words in all. Up to 3.9 the third is where it was made, kept in debug mode: py_call.ends.
+ */
+static __always_inline bool py_ended(__u64 task)
+{
+	__u64 at[3] = {};
+
+	return !bpf_probe_read_user(at, sizeof(at), (void *)(task + PY_FUTURE_EXC)) &&
+	       (at[0] || at[1] || at[2]);
+}
+
+/* The answer of a call comes in: does its Task run on, and who waits for it? */
 static __always_inline void py_answered(const struct clew_proc *p, __u64 conn_id, __u32 turn)
 {
 	struct clew_py_call *call = bpf_map_lookup_elem(&py_calls, &conn_id);
@@ -181,7 +194,7 @@ static __always_inline void py_answered(const struct clew_proc *p, __u64 conn_id
 		return;
 	task = call->task;
 	call->task = 0;
-	if (user_u64(task + p->py_task_ctx) != call->ctx)
+	if (user_u64(task + p->py_task_ctx) != call->ctx || (call->ends && py_ended(task)))
 		task = 0;
 	for (__u64 at = task; n < CLEW_PY_JOINS; n++) {
 		at = at ? py_joiner(at, walk) : 0;
@@ -233,9 +246,10 @@ static __always_inline void py_call(const struct clew_proc *p, __u64 conn_id, __
 
 	if (!p->py_task_ctx)
 		return;
-	if (dir == CLEW_RECV)
+	if (dir == CLEW_RECV) {
 		py_answered(p, conn_id, turn);
-	else if (task)
+	} else if (task) {
+		call.ends = !py_ended(task);
 		bpf_map_update_elem(&py_calls, &conn_id, &call, BPF_ANY);
 }
 /* It begins to read a request, or to answer one. */
@@ -246,6 +260,7 @@ static __always_inline void py_serves(__u32 tid, bool request)
 	if (th)
 		th->serving = request;
 }
+	}
 
 
 #endif

@@ -237,6 +237,7 @@ struct clew_thread {
 /* Value of map `py_calls`, key: connection id. */
 struct clew_py_call {
 	__u64 ctx, task; /* who made the call that is not answered; task 0: nobody to ask for */
+	__u64 ends;	 /* it is seen when that Task has ended */
 };
 
 #define CLEW_PY_JOINS 4 /* Tasks that wait for one another which are followed */

@@ -85,10 +85,11 @@ int clew_py_copy(struct pt_regs *ctx)
 #define UV_TYPE_TCP   12
 #define UV_STREAM_FD  184
 #define PY_TYPE_FLAGS 168 /* PyTypeObject.tp_flags */
+#define PY_IS_LONG    (1UL << 24)
 #define PY_IS_BYTES   (1UL << 27)
-
 #define PY_IS_STR     (1UL << 28)
 #define PY_BYTES_SIZE 16 /* PyVarObject.ob_size */
+
 /*
  * Is something written? Bytes tell: none of them, and the stream does nothing (Hypercorn ends its
  * answers so). Whether another object holds any is not looked at.
@@ -115,8 +116,8 @@ int clew_py_write(struct pt_regs *ctx)
 		__u32 type;
 	} handle = {};
 	__u64 self = PT_REGS_PARM1(ctx), buf = PT_REGS_PARM2(ctx), at, who, ino = 0;
-	struct clew_thread *th;
 	enum clew_py_note note;
+	struct clew_thread *th;
 	struct clew_kconn *c;
 	struct clew_proc *p;
 	struct sock *sk;
@@ -160,6 +161,18 @@ int clew_py_write(struct pt_regs *ctx)
 
 #define PY_TYPE_NAME 24 /* PyTypeObject.tp_name */
 
+static __always_inline bool py_named(__u64 type, const char *name, int n, char *buf)
+{
+	__u64 at = user_u64(type + PY_TYPE_NAME);
+
+	if (!at || bpf_probe_read_user(buf, n, (void *)at))
+		return false;
+	for (int i = 0; i < n; i++)
+		if (buf[i] != name[i])
+			return false;
+	return true;
+}
+
 static const char work_item[] = "_WorkItem"; /* concurrent.futures.thread */
 
 static __always_inline int queue_edge(struct clew_proc *p, __u16 kind, __u64 item)
@@ -201,12 +214,8 @@ int clew_py_put(struct pt_regs *ctx)
 		return 0;
 	item = user_u64(PT_REGS_PARM2(ctx));
 	type = item ? user_u64(item + 8) : 0;
-	type = type ? user_u64(type + PY_TYPE_NAME) : 0;
-	if (!type || bpf_probe_read_user(name, sizeof(name), (void *)type))
+	if (!type || !py_named(type, work_item, sizeof(name), name))
 		return 0;
-	for (int i = 0; i < (int)sizeof(name); i++)
-		if (name[i] != work_item[i])
-			return 0;
 	return queue_edge(p, CLEW_EDGE_PY_PUT, item);
 }
 
@@ -219,4 +228,96 @@ int clew_py_get(struct pt_regs *ctx)
 
 	p = py_proc(&tgid, CLEW_SET_PY_QUEUE);
 	return p && PT_REGS_RC(ctx) ? queue_edge(p, CLEW_EDGE_PY_GET, PT_REGS_RC(ctx)) : 0;
+}
+
+static const char lock_type[] = "_thread.lock";
+
+static __always_inline bool py_is_lock(__u64 type)
+{
+	char name[sizeof(lock_type)] = {};
+
+	return py_named(type, lock_type, sizeof(name), name);
+}
+
+/*
+ * The type of what is put into a deque, or taken out. 0: it cannot tell one from another, because
+ * equal ones may be the same object; or the thread is in an event loop, where all are callbacks.
+ */
+static __always_inline __u64 py_moved(__u64 obj)
+{
+	struct clew_thread *th;
+	struct clew_proc *p;
+	__u64 type;
+	__u32 tgid;
+
+	p = py_proc(&tgid, CLEW_SET_PY_DEQUE);
+	if (!p || !obj)
+		return 0;
+	th = thread_of((__u32)bpf_get_current_pid_tgid(), false);
+	if (th && th->loop)
+		return 0;
+	type = user_u64(obj + CLEW_PY_OB_TYPE);
+	return type && user_u64(type + PY_TYPE_FLAGS) & (PY_IS_LONG | PY_IS_BYTES | PY_IS_STR)
+		       ? 0
+		       : type;
+}
+
+static __always_inline int deque_edge(__u16 kind, __u64 deque, __u64 obj)
+{
+	struct clew_edge_short *e = RESERVE(struct clew_edge_short);
+
+	if (!e)
+		return 0;
+	__builtin_memset(e, 0, sizeof(*e));
+	header(&e->h, CLEW_EV_EDGE, sizeof(*e), 0);
+	e->kind = kind;
+	e->child = deque;
+	e->ref = obj;
+	SUBMIT(e);
+	return 0;
+}
+
+/* deque.append(self, object): an item of queue.Queue, or who begins to wait (threading.Condition)
+ */
+SEC("?uprobe")
+int clew_py_append(struct pt_regs *ctx)
+{
+	__u64 obj = PT_REGS_PARM2(ctx), type = py_moved(obj);
+
+	if (!type)
+		return 0;
+	return deque_edge(py_is_lock(type) ? CLEW_EDGE_PY_WAIT : CLEW_EDGE_PY_GIVE,
+			  PT_REGS_PARM1(ctx), obj);
+}
+
+/* Modules/_collectionsmodule.c: struct dequeobject, BLOCK. */
+#define DEQUE_SIZE	 16
+#define DEQUE_LEFT	 24
+#define DEQUE_LEFT_INDEX 40
+#define BLOCK_DATA	 8
+
+/* deque.popleft(self): the object that it will return; or who is woken (3.11 on). */
+SEC("?uprobe")
+int clew_py_popleft(struct pt_regs *ctx)
+{
+	__u64 self = PT_REGS_PARM1(ctx), obj, type;
+
+	if (!user_u64(self + DEQUE_SIZE))
+		return 0;
+	obj = user_u64(user_u64(self + DEQUE_LEFT) + BLOCK_DATA +
+		       8 * user_u64(self + DEQUE_LEFT_INDEX));
+	type = py_moved(obj);
+	if (!type)
+		return 0;
+	return deque_edge(py_is_lock(type) ? CLEW_EDGE_PY_WAKE : CLEW_EDGE_PY_TAKE, self, obj);
+}
+
+/* deque.remove(self, object): whoever waits with this lock is woken, or has waited too long. */
+SEC("?uprobe")
+int clew_py_remove(struct pt_regs *ctx)
+{
+	__u64 obj = PT_REGS_PARM2(ctx), type = py_moved(obj);
+
+	return type && py_is_lock(type) ? deque_edge(CLEW_EDGE_PY_WAKE, PT_REGS_PARM1(ctx), obj)
+					: 0;
 }

@@ -148,6 +148,8 @@ static void consider_probes(struct clew_pipeline *p, const struct clew_exchange 
 	want(p, ex->req.pid, CLEW_SET_PY_QUEUE);
 	if (clew_enrich__marked(p->enrich, ex->req.pid, CLEW_WANT_NO_WAITS))
 		want(p, ex->req.pid, CLEW_SET_PY_COPY);
+	else
+		want(p, ex->req.pid, CLEW_SET_PY_DEQUE);
 }
 
 static void on_request(void *arg, struct clew_exchange *ex)

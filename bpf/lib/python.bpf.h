@@ -238,6 +238,15 @@ static __always_inline void py_written(struct context *who, struct clew_kconn *c
 		who->ctx = who->ref = 0;
 }
 
+/* It begins to read a request, or to answer one. */
+static __always_inline void py_serves(__u32 tid, bool request)
+{
+	struct clew_thread *th = thread_of(tid, false);
+
+	if (th)
+		th->serving = request;
+}
+
 /* A message begins on a connection to a service behind: a Task's call, or its answer. */
 static __always_inline void py_call(const struct clew_proc *p, __u64 conn_id, __u8 dir, __u64 ctx,
 				    __u64 task, __u32 turn)
@@ -251,16 +260,7 @@ static __always_inline void py_call(const struct clew_proc *p, __u64 conn_id, __
 	} else if (task) {
 		call.ends = !py_ended(task);
 		bpf_map_update_elem(&py_calls, &conn_id, &call, BPF_ANY);
-}
-/* It begins to read a request, or to answer one. */
-static __always_inline void py_serves(__u32 tid, bool request)
-{
-	struct clew_thread *th = thread_of(tid, false);
-
-	if (th)
-		th->serving = request;
-}
 	}
-
+}
 
 #endif

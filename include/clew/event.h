@@ -195,6 +195,12 @@ enum clew_edge_kind {
 	CLEW_EDGE_PY_PUT = CLEW_EDGE_OF(CLEW_CTX_PYTHON, 4),
 	/* Python: this thread took ref out of a queue */
 	CLEW_EDGE_PY_GET = CLEW_EDGE_OF(CLEW_CTX_PYTHON, 5),
+	/* Python: this thread, which is in no event loop, puts the object ref into the deque
+	 * child; takes it out; will wait for the lock ref; wakes the thread that does */
+	CLEW_EDGE_PY_GIVE = CLEW_EDGE_OF(CLEW_CTX_PYTHON, 6),
+	CLEW_EDGE_PY_TAKE = CLEW_EDGE_OF(CLEW_CTX_PYTHON, 7),
+	CLEW_EDGE_PY_WAIT = CLEW_EDGE_OF(CLEW_CTX_PYTHON, 8),
+	CLEW_EDGE_PY_WAKE = CLEW_EDGE_OF(CLEW_CTX_PYTHON, 9),
 	/*
 	 * Node: async ids are the bits of a double (as the runtime keeps them; positive ones order
 	 * like integers). ctx = the executing id; ref = its trigger's, or where ctx is 0 the async
@@ -279,6 +285,7 @@ enum clew_probe_set {
 	CLEW_SET_PY_TASK,  /* Task.__init__ */
 	CLEW_SET_PY_QUEUE, /* SimpleQueue: the work items of thread pools */
 	CLEW_SET_PY_COPY,  /* PyContext_CopyCurrent */
+	CLEW_SET_PY_DEQUE, /* collections.deque: queues and waits of threads */
 	CLEW_SET_NODE_IDS, /* async ids: callback scopes of HTTP parsers, ids of native resources */
 	CLEW_SET_NODE_ASYNC,   /* async functions, the microtask queue, the garbage collector */
 	CLEW_SET_RUST_MESSAGE, /* tokio channels: who put the message in, who took it out */

@@ -105,6 +105,7 @@ void co_thread__put(struct clew_correlate *co, struct co_thread *t)
 	co_node__put(co, t->js_x);
 	co_node__put(co, t->js_call);
 	co_js_spans__free(co, t->js_spans);
+	co_py_work__free(co, t->py_work);
 	free(t);
 }
 
@@ -650,7 +651,7 @@ struct table {
 	size_t bytes; /* of a value */
 };
 
-enum { TABLES = 17 };
+enum { TABLES = 18 };
 
 /* In the order in which they can be torn down: who refers to others comes first. */
 static void tables(struct clew_correlate *co, struct table t[TABLES])
@@ -674,6 +675,7 @@ static void tables(struct clew_correlate *co, struct table t[TABLES])
 	t[10] = (struct table){&co->locals, LOCALS_MAX, NULL, 0};
 	t[12] = (struct table){&co->py_items, PY_MAX, co_py_item__drop, co_py_item_bytes};
 	t[11] = (struct table){&co->headers, HEADERS_MAX, NULL, 0};
+	t[17] = (struct table){&co->py_hands, PY_MAX, co_py_hand__drop, co_py_hand_bytes};
 	t[13] = (struct table){&co->js_ids, JS_IDS_MAX, co_js_id__drop, co_js_id_bytes};
 	t[15] = (struct table){&co->java_tasks, JAVA_MAX, co_java_task__drop, co_java_task_bytes};
 	t[14] = (struct table){&co->js_fns, JS_FNS_MAX, co_js_fn__drop, co_js_fn_bytes};

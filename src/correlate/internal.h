@@ -51,6 +51,7 @@ struct co_thread;
 struct co_conn;
 struct co_js_fn;
 struct co_js_spans;
+struct co_py_work;
 
 /* Node: in whose name something runs, as far as is known. */
 struct co_js_who {
@@ -202,9 +203,10 @@ struct co_thread {
 	struct co_py_ctx *job_by;
 	/* Java: which job of a pool's thread, as in a segment; first seen; who waits for it */
 	uint64_t ref, since, waits_ctx, waits_ref;
-	uint8_t keep;	     /* its calls may find their request when it is over */
-	uint64_t serves;     /* tokio: the connection whose requests the task reads */
-	struct co_list held; /* its calls that wait to be tied to a request */
+	uint8_t keep;		    /* its calls may find their request when it is over */
+	uint64_t serves;	    /* tokio: the connection whose requests the task reads */
+	struct co_list held;	    /* its calls that wait to be tied to a request */
+	struct co_py_work *py_work; /* Python: owned, or NULL: items of deques that it took */
 	/* Node: the latest read, the run of microtasks that followed, and whose functions ran then
 	 */
 	uint64_t js_read, js_drain, js_now;
@@ -226,6 +228,7 @@ struct co_proc {
 	uint8_t runtime;		/* enum clew_runtime_kind */
 	uint8_t java_client;		/* has java.net.http, whose thread reads */
 	uint8_t owner_off; /* Python: handlers work on after their answer; owners prove nothing */
+	uint32_t py_gaps;  /* Python: something was taken out of a deque, unseen */
 	uint16_t unasked;  /* requests that came in since it made one of others */
 	uint64_t js_mixed_ts; /* Node: functions of two requests ran together, ns */
 };
@@ -276,7 +279,8 @@ struct clew_correlate {
 	} reading;
 
 	struct co_map procs, threads, conns, tuples, unix_ends, locals, clients, servers, headers;
-	struct co_map go_cur, go_ctx, py_ctx, py_items, java_tasks, js_ids, js_fns, rust_messages;
+	struct co_map go_cur, go_ctx, py_ctx, py_items, py_hands, java_tasks, js_ids, js_fns,
+		rust_messages;
 };
 
 /* ---- lists ---- */
@@ -504,17 +508,20 @@ void co_js_fn__drop(void *co, void *val);
 void co_js_spans__free(struct clew_correlate *co, struct co_js_spans *spans); /* NULL is fine */
 void co_py__put(struct clew_correlate *co, struct co_py_ctx *py);	      /* NULL is fine */
 void co_py_item__drop(void *co, void *val);
+void co_py_hand__drop(void *co, void *val);
+void co_py_work__free(struct clew_correlate *co, struct co_py_work *work); /* NULL is fine */
 void co_java_task__drop(void *co, void *val);
 
 /* Evidence, as it is exported in `clew.evidence` and compared by address. */
 /* What a value of these tables takes. */
 extern const size_t co_go_cur_bytes, co_go_ctx_bytes, co_py_ctx_bytes, co_py_item_bytes,
-	co_java_task_bytes, co_js_id_bytes, co_js_fn_bytes, co_rust_message_bytes;
+	co_py_hand_bytes, co_java_task_bytes, co_js_id_bytes, co_js_fn_bytes, co_rust_message_bytes;
 
 extern const char co_ev_traceparent[], co_ev_forwarded[], co_ev_worn[], co_ev_socket_pair[],
 	co_ev_pair_order[], co_ev_thread[], co_ev_context[], co_ev_goroutine[], co_ev_task[],
 	co_ev_copy[], co_ev_owner[], co_ev_responder[], co_ev_join[], co_ev_item[], co_ev_nginx[],
 	co_ev_java[], co_ev_turn[], co_ev_future[], co_ev_virtual[], co_ev_haproxy[], co_ev_scope[],
-	co_ev_function[], co_ev_resumed[], co_ev_callback[], co_ev_tokio[], co_ev_message[];
+	co_ev_function[], co_ev_resumed[], co_ev_callback[], co_ev_tokio[], co_ev_message[],
+	co_ev_queue[];
 
 #endif

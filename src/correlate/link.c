@@ -36,6 +36,7 @@ const char co_ev_owner[] = "connection-owner";
 const char co_ev_responder[] = "responder";
 const char co_ev_join[] = "join";
 const char co_ev_item[] = "work-item";
+const char co_ev_queue[] = "queue-item";
 const char co_ev_nginx[] = "nginx-request";
 const char co_ev_java[] = "java-thread";
 const char co_ev_turn[] = "java-turn";

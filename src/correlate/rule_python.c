@@ -290,6 +290,18 @@ static void py_edge(struct clew_correlate *co, const struct clew_edge *edge)
 	case CLEW_EDGE_PY_GET:
 		co_py_item__get(co, edge);
 		break;
+	case CLEW_EDGE_PY_GIVE:
+		co_py_queue__give(co, edge);
+		break;
+	case CLEW_EDGE_PY_TAKE:
+		co_py_queue__take(co, edge);
+		break;
+	case CLEW_EDGE_PY_WAIT:
+		co_py_queue__wait(co, edge);
+		break;
+	case CLEW_EDGE_PY_WAKE:
+		co_py_queue__wake(co, edge);
+		break;
 	default:
 		break;
 	}
@@ -456,6 +468,9 @@ static void py_claim(struct clew_correlate *co, struct co_node *c, struct co_cla
 	claim_context(co, c, &py);
 	if (t && t->job_set && !t->loop && ret->kind == CO_CLAIM_NONE)
 		co_py_item__claim(co, c, t, ret);
+	if (ret->kind == CO_CLAIM_NONE && py.kind != CO_CLAIM_NODE && t &&
+	    co_py_queue__claim(co, c, t))
+		ret->kind = CO_CLAIM_HOLD;
 	if (ret->kind == CO_CLAIM_NONE)
 		*ret = py;
 	else if (py.kind == CO_CLAIM_NODE && py.x != ret->x)
@@ -466,7 +481,10 @@ static void py_hold(struct clew_correlate *co, struct co_node *c, void *by)
 {
 	struct co_py_ctx *py = by;
 
-	(void)co;
+	if (!py) {
+		co_py_queue__hold(co, c);
+		return;
+	}
 	c->by = co_py__get(py);
 	c->wait = CO_WAIT_CONTEXT;
 	co_list__add_tail(&py->held, &c->wait_link);
@@ -482,7 +500,8 @@ static bool py_stands(struct clew_correlate *co, const struct co_node *c, const 
 	const struct clew_feed *resp = x->ex ? &x->ex->resp : NULL;
 
 	if (!py) /* the thread that put the item must answer itself */
-		return c->cand_evidence != co_ev_item || co_thread_rule__stands(co, x);
+		return (c->cand_evidence != co_ev_item && c->cand_evidence != co_ev_queue) ||
+		       co_thread_rule__stands(co, x);
 	if (py->shared)
 		return false;
 	if (!resp || !resp->ts)

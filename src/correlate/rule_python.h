@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* rule_python.h - what rule_python.c and rule_python_work.c share. */
+/* rule_python.h - what the files of Python's rule share. */
 #ifndef CLEW_CORRELATE_RULE_PYTHON_H
 #define CLEW_CORRELATE_RULE_PYTHON_H
 
@@ -47,5 +47,14 @@ void co_py_item__put(struct clew_correlate *co, const struct clew_edge *edge);
 void co_py_item__get(struct clew_correlate *co, const struct clew_edge *edge);
 void co_py_item__claim(struct clew_correlate *co, struct co_node *c, const struct co_thread *t,
 		       struct co_claim *ret);
+
+/* ---- rule_python_queue.c: objects that threads give one another through deques ---- */
+void co_py_queue__give(struct clew_correlate *co, const struct clew_edge *edge);
+void co_py_queue__take(struct clew_correlate *co, const struct clew_edge *edge);
+void co_py_queue__wait(struct clew_correlate *co, const struct clew_edge *edge);
+void co_py_queue__wake(struct clew_correlate *co, const struct clew_edge *edge);
+/* May the call of this thread be for the request whose item it has taken? Then it is held. */
+bool co_py_queue__claim(struct clew_correlate *co, struct co_node *c, struct co_thread *t);
+void co_py_queue__hold(struct clew_correlate *co, struct co_node *c);
 
 #endif

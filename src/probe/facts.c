@@ -195,6 +195,17 @@ static int queue_facts(const struct clew_elf *elf, struct clew_facts *f)
 	return 0;
 }
 
+static void deque_facts(const struct clew_elf *elf, struct clew_facts *f)
+{
+	struct clew_python_deque d;
+
+	if (clew_python__deque(elf, &d))
+		return;
+	add_site(elf, f, CLEW_SITE_PY_APPEND, d.append);
+	add_site(elf, f, CLEW_SITE_PY_POPLEFT, d.popleft);
+	add_site(elf, f, CLEW_SITE_PY_REMOVE, d.remove);
+}
+
 static int uvloop_facts(const struct clew_elf *elf, struct clew_facts *f)
 {
 	struct clew_python_uvloop uv;
@@ -226,6 +237,7 @@ static int python_facts(const struct clew_elf *elf, const char *basename, struct
 	if (!clew_python__task_init(elf, &addr))
 		add_site(elf, f, CLEW_SITE_PY_TASK_INIT, addr);
 	queue_facts(elf, f);
+	deque_facts(elf, f);
 	return 0;
 }
 

@@ -33,6 +33,7 @@
 #define METHOD_FN_OFF	 8 /* PyMethodDef: name, function, flags, documentation */
 #define METHOD_FLAGS_OFF 16
 #define METHOD_DOC_OFF	 24
+#define METHODS_SPAN	 1024 /* bytes: between entries of one type */
 #define METH_O		 0x8
 #define METH_FASTCALL	 0x80
 #define NAME_CANDIDATES	 16
@@ -203,26 +204,27 @@ static bool is_code(const struct clew_elf *elf, uint64_t addr)
 	       addr - text.addr < text.size;
 }
 
-/* A program linked at a fixed address has no relocations: the words are in the file. */
-static int fixed_task_init(const struct clew_elf *elf, const struct names *s, uint64_t *ret)
+/* Each word that is an address. A program linked at a fixed one has them in the file. */
+static int each_word(const struct clew_elf *elf, clew_rela_fn fn, void *arg)
 {
 	struct clew_elf_section data;
-	uint64_t at, slot, word = 0;
+	uint64_t words[256], at, n, i;
+	int err;
 
-	if (clew_elf__section(elf, ".data", &data) || data.type == SHT_NOBITS ||
-	    clew_elf__find(elf, data.off, data.size, &s->string[0], 8, &at))
+	if (clew_elf__is_pie(elf))
+		return clew_elf__each_relative(elf, fn, arg);
+	if (clew_elf__section(elf, ".data", &data) || data.type == SHT_NOBITS)
 		return -ENOENT;
-	at = data.addr + (at - data.off);
-	if (!clew_elf__read(elf, at - TP_NAME_OFF + TP_INIT_OFF, &word, 8) && is_code(elf, word)) {
-		*ret = word;
-		return 0;
+	for (at = 0; at + 8 <= data.size; at += 8 * n) {
+		n = (data.size - at) / 8;
+		if (n > sizeof(words) / sizeof(words[0]))
+			n = sizeof(words) / sizeof(words[0]);
+		err = clew_elf__read_off(elf, data.off + at, words, 8 * n);
+		for (i = 0; !err && i < n; i++)
+			err = words[i] ? fn(arg, data.addr + at + 8 * i, words[i]) : 0;
+		if (err)
+			return err;
 	}
-	if (clew_elf__read(elf, at + SPEC_SLOTS_OFF, &word, 8))
-		return -ENOENT;
-	slot = find_slot(elf, word);
-	if (!slot || clew_elf__read(elf, slot, &word, 8) || !is_code(elf, word))
-		return -ENOENT;
-	*ret = word;
 	return 0;
 }
 
@@ -241,11 +243,9 @@ int clew_python__task_init(const struct clew_elf *elf, uint64_t *ret_addr)
 	find_strings(elf, &s, TASK_NAME, sizeof(TASK_NAME));
 	if (!s.nr_strings)
 		return -ENOENT;
-	if (!clew_elf__is_pie(elf))
-		return fixed_task_init(elf, &s, ret_addr);
-	err = clew_elf__each_relative(elf, name_word, &s);
+	err = each_word(elf, name_word, &s);
 	if (!err && s.n)
-		err = clew_elf__each_relative(elf, neighbours, &s);
+		err = each_word(elf, neighbours, &s);
 	if (err < 0)
 		return err;
 	for (i = 0; i < s.n; i++) {
@@ -254,7 +254,7 @@ int clew_python__task_init(const struct clew_elf *elf, uint64_t *ret_addr)
 			return 0;
 		}
 		s.slot_init = s.slots[i] ? find_slot(elf, s.slots[i]) : 0;
-		if (s.slot_init && clew_elf__each_relative(elf, slot_word, &s) == 1 &&
+		if (s.slot_init && each_word(elf, slot_word, &s) == 1 &&
 		    is_code(elf, s.slot_value)) {
 			*ret_addr = s.slot_value;
 			return 0;
@@ -275,7 +275,9 @@ static int method_word(void *arg, uint64_t where, uint64_t value)
 	return 0;
 }
 
-static uint64_t find_method(const struct clew_elf *elf, const char *doc, int32_t *ret_flags)
+/* `near`: the entry of another method of the same type, or 0; set to this one's. */
+static uint64_t find_method(const struct clew_elf *elf, const char *doc, int32_t *ret_flags,
+			    uint64_t *near)
 {
 	struct names s = {0};
 	uint32_t i;
@@ -283,15 +285,19 @@ static uint64_t find_method(const struct clew_elf *elf, const char *doc, int32_t
 	find_strings(elf, &s, doc, strlen(doc));
 	if (!s.nr_strings) /* Cython before 3 makes them variables */
 		find_strings_in(elf, &s, ".data", doc, strlen(doc));
-	if (!s.nr_strings || clew_elf__each_relative(elf, name_word, &s) || !s.n ||
-	    clew_elf__each_relative(elf, method_word, &s))
+	if (!s.nr_strings || each_word(elf, name_word, &s) || !s.n ||
+	    each_word(elf, method_word, &s))
 		return 0;
 	for (i = 0; i < s.n; i++) {
 		if (!s.init[i] || !is_code(elf, s.init[i]))
 			continue;
+		if (near && *near && s.at[i] - *near + METHODS_SPAN > 2 * METHODS_SPAN)
+			continue; /* list.remove is documented like deque.remove */
 		if (ret_flags && clew_elf__read(elf, s.at[i] - METHOD_DOC_OFF + METHOD_FLAGS_OFF,
 						ret_flags, sizeof(*ret_flags)))
 			continue;
+		if (near)
+			*near = s.at[i];
 		return s.init[i];
 	}
 	return 0;
@@ -299,22 +305,51 @@ static uint64_t find_method(const struct clew_elf *elf, const char *doc, int32_t
 
 int clew_python__queue(const struct clew_elf *elf, struct clew_python_queue *ret)
 {
-	ret->put = find_method(elf, "put($self, /, item, block=True, timeout=None)\n--\n", NULL);
+	ret->put =
+		find_method(elf, "put($self, /, item, block=True, timeout=None)\n--\n", NULL, NULL);
 	if (!ret->put) /* most files: that was all */
 		return -ENOENT;
-	ret->get = find_method(elf, "get($self, /, block=True, timeout=None)\n--\n", NULL);
-	ret->get_nowait = find_method(elf, "get_nowait($self, /)\n--\n", NULL);
+	ret->get = find_method(elf, "get($self, /, block=True, timeout=None)\n--\n", NULL, NULL);
+	ret->get_nowait = find_method(elf, "get_nowait($self, /)\n--\n", NULL, NULL);
 	return ret->get && ret->get_nowait ? 0 : -ENOENT;
+}
+
+/* From 3.13 on the documentation begins with the signature. */
+static uint64_t find_deque(const struct clew_elf *elf, const char *before, const char *now,
+			   uint64_t *near)
+{
+	uint64_t at = find_method(elf, now, NULL, near);
+
+	return at ? at : find_method(elf, before, NULL, near);
+}
+
+int clew_python__deque(const struct clew_elf *elf, struct clew_python_deque *ret)
+{
+	uint64_t near = 0;
+
+	ret->append = find_deque(elf, "Add an element to the right side of the deque.",
+				 "append($self, item, /)\n--\n\n"
+				 "Add an element to the right side of the deque.",
+				 &near);
+	ret->popleft = find_deque(elf, "Remove and return the leftmost element.",
+				  "popleft($self, /)\n--\n\n"
+				  "Remove and return the leftmost element.",
+				  &near);
+	ret->remove = find_deque(elf, "D.remove(value) -- remove first occurrence of value.",
+				 "remove($self, value, /)\n--\n\n"
+				 "Remove first occurrence of value.",
+				 &near);
+	return ret->append && ret->popleft && ret->remove ? 0 : -ENOENT;
 }
 
 int clew_python__uvloop(const struct clew_elf *elf, struct clew_python_uvloop *ret)
 {
 	int32_t flags = 0;
 
-	ret->write = find_method(elf, "UVStream.write(self, buf)", &flags);
+	ret->write = find_method(elf, "UVStream.write(self, buf)", &flags, NULL);
 	if (!ret->write)
 		return -ENOENT;
-	ret->writelines = find_method(elf, "UVStream.writelines(self, bufs)", NULL);
+	ret->writelines = find_method(elf, "UVStream.writelines(self, bufs)", NULL, NULL);
 	ret->call = flags & METH_FASTCALL ? CLEW_PY_UV_ARRAY : CLEW_PY_UV_ONE;
 	return ret->writelines && flags & (METH_FASTCALL | METH_O) ? 0 : -ENOENT;
 }

@@ -51,6 +51,12 @@ struct clew_python_queue {
 };
 int clew_python__queue(const struct clew_elf *elf, struct clew_python_queue *ret);
 
+/* collections.deque's methods, which the interpreter has built in. */
+struct clew_python_deque {
+	uint64_t append, popleft, remove; /* addresses of the C functions: (self, object) */
+};
+int clew_python__deque(const struct clew_elf *elf, struct clew_python_deque *ret);
+
 /* The methods by which streams of uvloop are written to, in uvloop/loop.*.so. */
 struct clew_python_uvloop {
 	uint64_t write, writelines; /* addresses of the C functions: (self, what, ...) */

@@ -27,10 +27,13 @@ enum clew_site_kind {
 	CLEW_SITE_GO_RESPONSE,	/* net/http.(*persistConn).readResponse: AX = pc */
 	CLEW_SITE_GO_SPAWN,	/* the go statement's call of runtime.runqput: BX = newg */
 	CLEW_SITE_PY_TASK_INIT, /* _asyncio_Task___init__: DI = the Task; entry */
-	CLEW_SITE_PY_WRITE, /* uvloop's UVStream.write, .writelines: DI = the stream, SI = what */
-	CLEW_SITE_PY_PUT,   /* queue.SimpleQueue.put: SI = the arguments */
-	CLEW_SITE_PY_GET,   /* .get, .get_nowait: return value is the item */
-	CLEW_SITE_PY_COPY,  /* PyContext_CopyCurrent: return value is the copy */
+	CLEW_SITE_PY_WRITE,   /* uvloop's UVStream.write, .writelines: DI = the stream, SI = what */
+	CLEW_SITE_PY_PUT,     /* queue.SimpleQueue.put: SI = the arguments */
+	CLEW_SITE_PY_GET,     /* .get, .get_nowait: return value is the item */
+	CLEW_SITE_PY_COPY,    /* PyContext_CopyCurrent: return value is the copy */
+	CLEW_SITE_PY_APPEND,  /* collections.deque.append: SI = the object */
+	CLEW_SITE_PY_POPLEFT, /* .popleft: DI = the deque */
+	CLEW_SITE_PY_REMOVE,  /* .remove: SI = the object */
 	CLEW_SITE_NODE_PARSER, /* InternalCallbackScope(AsyncWrap *, int): SI = the AsyncWrap */
 	CLEW_SITE_NODE_ID,     /* AsyncWrap::AsyncReset: DI = the AsyncWrap */
 	CLEW_SITE_NODE_DRAIN,  /* V8's RunMicrotasks: DI = the queue */

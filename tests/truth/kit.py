@@ -186,8 +186,8 @@ def go_module(name, folder):
 
 def venv(name, packages, python=proc.PYTHON):
     """A virtual environment with packages from PyPI; returns its python."""
-    folder = built(name, [], [python, "-m", "venv", "venv"],
-                   ["venv/bin/pip", "-q", "install", *packages], fetch=True)
+    install = [["venv/bin/pip", "-q", "install", *packages]] if packages else []
+    folder = built(name, [], [python, "-m", "venv", "venv"], *install, fetch=True)
     return os.path.join(folder, "venv", "bin", "python")
 
 

@@ -45,7 +45,9 @@ struct handler {
 	uint64_t born;		       /* Go: the goroutine that it waits for */
 	uint64_t serial, job, job_ref; /* Java: its own thread's job; who calls in its place */
 	enum mode mode;
-	bool http; /* Java: calls by java.net.http */
+	bool http;	 /* Java: calls by java.net.http */
+	uint32_t worker; /* Python's threads: the one that took its item, or 0 */
+	bool wakes;	 /* and that has still to wake it */
 };
 
 struct world {
@@ -55,6 +57,8 @@ struct world {
 	int nr, links, requests;
 	bool haproxy; /* is the proxy, not nginx */
 	bool uvloop;  /* runs the servers of Python */
+	bool pool;    /* the threads are Python's, with others of their own */
+	bool pool_busy[6];
 	struct link link[LINKS];
 	struct handler h[HANDLERS];
 	uint64_t free_ctx[CTXS];
@@ -138,7 +142,7 @@ INLINE struct who runs(struct world *w, int kind, uint64_t ctx, uint64_t ref, ui
 		who.kind = w->haproxy ? CLEW_CTX_HAPROXY : CLEW_CTX_NGINX;
 		break;
 	case THREADS:
-		who.kind = CLEW_CTX_THREAD;
+		who.kind = w->pool ? CLEW_CTX_PYTHON : CLEW_CTX_THREAD;
 		return who;
 	case JAVA:
 		who.kind = CLEW_CTX_JAVA;
@@ -185,6 +189,64 @@ INLINE struct who rust_caller(struct world *w, const struct handler *h, struct l
 	op->child = CLEW_RUST_MESSAGE(out->ctx, out->slot++);
 	op->ref = out->wgoid;
 	return runs(w, RUST, out->wgoid, op->child, 0);
+}
+
+/* Threads that are fed by a queue; the last ones take the next item while they work on one. */
+enum { POOL = 6, POOL_AHEAD = 2, POOL_TID = 600 };
+
+INLINE void pool_edge(struct world *w, uint16_t kind, uint32_t tid, uint64_t ref)
+{
+	struct op *op = add(w, OP_EDGE, runs(w, THREADS, 0, 0, tid));
+
+	op->edge = kind;
+	op->ref = ref;
+}
+
+INLINE uint64_t pool_lock(const struct world *w, const struct handler *h)
+{
+	return 0x40000 + 64 * (uint64_t)w->link[h->in].tid;
+}
+
+/* The handler gives its item away, and waits. May who took it call by now? */
+INLINE bool pool_ready(struct world *w, struct handler *h)
+{
+	uint32_t i = h->worker ? h->worker - POOL_TID : rnd(w, POOL), tid = w->link[h->in].tid;
+	uint64_t item;
+
+	if (h->mode == PLAIN)
+		return true;
+	if (!h->worker) {
+		if (i < POOL - POOL_AHEAD && w->pool_busy[i])
+			return false;
+		h->worker = POOL_TID + i;
+		item = ctx_new(w);
+		pool_edge(w, CLEW_EDGE_PY_GIVE, tid, item);
+		pool_edge(w, CLEW_EDGE_PY_WAIT, tid, pool_lock(w, h));
+		pool_edge(w, CLEW_EDGE_PY_TAKE, h->worker, item);
+		ctx_free(w, item);
+	}
+	if (w->pool_busy[i])
+		return false;
+	w->pool_busy[i] = true;
+	return true;
+}
+
+INLINE void pool_wakes(struct world *w, struct handler *h)
+{
+	pool_edge(w, CLEW_EDGE_PY_WAKE, h->worker, pool_lock(w, h));
+	h->worker = 0;
+	h->wakes = false;
+}
+
+/* Its call is over; the handler is woken at once, or later. */
+INLINE void pool_done(struct world *w, struct handler *h)
+{
+	if (!h->worker)
+		return;
+	w->pool_busy[h->worker - POOL_TID] = false;
+	h->wakes = true;
+	if (rnd(w, 4))
+		pool_wakes(w, h);
 }
 
 /* A thread that serves many at once: what it reads is there, or it has waited for it. */

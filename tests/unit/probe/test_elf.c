@@ -421,14 +421,52 @@ static void task_init_without_symbol(void **state)
 		skip();
 }
 
+/* By their documentation, which list shares: what the symbols say, where there are any. */
+static void deque_methods(void **state)
+{
+	static const char *const versions[] = {"3.8.18", "3.10.13", "3.11.7", "3.12.1", "3.13.0"};
+	static const char *const names[] = {"deque_append", "deque_popleft", "deque_remove"};
+	char path[256], *home = getenv("HOME");
+	struct clew_python_deque d;
+	struct clew_elf_sym sym[3];
+	struct clew_elf *elf;
+	int fd, done = 0;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]); i++) {
+		snprintf(path, sizeof(path), "%s/.pyenv/versions/%s/lib/libpython3.%d.so.1.0",
+			 home ? home : "", versions[i], atoi(versions[i] + 2));
+		if (open_elf(path, &fd, &elf))
+			continue;
+		if (clew_elf__syms(elf, names, 3, sym) == 3) {
+			assert_int_equal(clew_python__deque(elf, &d), 0);
+			assert_int_equal(d.append, sym[0].addr);
+			assert_int_equal(d.popleft, sym[1].addr);
+			assert_int_equal(d.remove, sym[2].addr);
+			done++;
+		}
+		clew_elf__free(elf);
+		close(fd);
+	}
+	if (!open_elf("/usr/bin/python3.11", &fd, &elf)) { /* not position independent, stripped */
+		assert_int_equal(clew_python__deque(elf, &d), 0);
+		clew_elf__free(elf);
+		close(fd);
+		done++;
+	}
+	if (!done)
+		skip();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(instructions), cmocka_unit_test(own_symbols),
-		cmocka_unit_test(made_by_hand), cmocka_unit_test(endless),
-		cmocka_unit_test(hostile),	cmocka_unit_test(shrinks_meanwhile),
-		cmocka_unit_test(not_elf),	cmocka_unit_test(go_versions),
-		cmocka_unit_test(python_names), cmocka_unit_test(task_init_without_symbol),
+		cmocka_unit_test(instructions),	 cmocka_unit_test(own_symbols),
+		cmocka_unit_test(made_by_hand),	 cmocka_unit_test(endless),
+		cmocka_unit_test(hostile),	 cmocka_unit_test(shrinks_meanwhile),
+		cmocka_unit_test(not_elf),	 cmocka_unit_test(go_versions),
+		cmocka_unit_test(python_names),	 cmocka_unit_test(task_init_without_symbol),
+		cmocka_unit_test(deque_methods),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -41,10 +41,8 @@ ROW = Row("FastAPI", start, [
     Case(SHAPES, "asyncio, h11 + httpx", client="httpx", http="h11"),
     Case(["def"], "asyncio, def endpoint + requests", client="httpx"),
     Case(["def"], "uvloop, def endpoint + requests", client="httpx", loop="uvloop"),
-    # As in python-wsgi: the first job of a thread that slept since before the attach
-    Case(["exec", "thread"], "asyncio, threads + requests", client="httpx", recall=0.9),
-    Case(["exec", "thread"], "uvloop, threads + requests", client="httpx", loop="uvloop",
-         recall=0.9),
+    Case(["exec", "thread"], "asyncio, threads + requests", client="httpx"),
+    Case(["exec", "thread"], "uvloop, threads + requests", client="httpx", loop="uvloop"),
     # Whoever starts a flusher did not cause what it does for the others: wrong must be 0
     Case(["flush"], "asyncio + httpx, flusher", client="httpx", recall=0.0),
     Case(["flushg"], "asyncio + httpx, flusher with gather", client="httpx", recall=0.0),

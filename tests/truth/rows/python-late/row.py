@@ -32,9 +32,7 @@ def cases():
             for shapes, name in ((["one", "seq", "post", "none"], ""),
                                  (["err", "timeout", "abort", "one"], ", failing"),
                                  (["fan"], ", tasks")):
-                # Hypercorn's tasks are children of the connection's; on uvloop few prove themselves
-                yield Case(shapes, f"{server} on {loop}, {client}{name}", server=server, loop=loop,
-                           recall=0.0 if (server, loop) == ("hypercorn", "uvloop") else 0.99)
+                yield Case(shapes, f"{server} on {loop}, {client}{name}", server=server, loop=loop)
 
 
 ROW = Row("Python, late", start, list(cases()), tags=["python", "asyncio"])

@@ -46,13 +46,10 @@ ROW = Row("Flask", start, [
     Case(FAILING, "gunicorn gthread + requests, failing", gunicorn=GTHREAD),
     Case(SHAPES, "gunicorn preload + requests", gunicorn=PRELOAD),
     Case(SHAPES, "werkzeug + requests, another Python", python="other"),
-    # The first job of each of the 16 threads: they sleep in get() since before the attach
-    Case(["exec", "fan"], "werkzeug, ThreadPoolExecutor", recall=0.9),
-    Case(["exec", "fan"], "gunicorn gthread, ThreadPoolExecutor", gunicorn=GTHREAD, recall=0.9),
-    Case(["exec", "fan"], "werkzeug, ThreadPoolExecutor, another Python", python="other",
-         recall=0.9),
-    # queue.Queue is Python code: what it holds is not followed
-    Case(["pool"], "werkzeug, queue.Queue", recall=0.0),
+    Case(["exec", "fan"], "werkzeug, ThreadPoolExecutor"),
+    Case(["exec", "fan"], "gunicorn gthread, ThreadPoolExecutor", gunicorn=GTHREAD),
+    Case(["exec", "fan"], "werkzeug, ThreadPoolExecutor, another Python", python="other"),
+    Case(["pool"], "werkzeug, queue.Queue"),
     # Whoever starts a flusher did not cause what it does for the others
     Case(["flush"], "werkzeug, flusher thread", recall=0.0),
     # The thread is nobody's between two requests

@@ -41,18 +41,26 @@ static __always_inline __u8 rust_register(const struct clew_proc *p, const struc
 	return RUST_UNPLACED;
 }
 
-static __always_inline struct clew_proc *rust_proc(const struct pt_regs *ctx, __u8 *ret_reg,
-						   __u64 *ret_task)
+/* NULL: outside any task. */
+static __always_inline struct clew_proc *rust_inside(enum clew_probe_set set, __u64 *ret_task)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct clew_proc *p = bpf_map_lookup_elem(&procs, &tgid);
 
-	count_hit(tgid, CLEW_SET_RUST_MESSAGE);
+	count_hit(tgid, set);
 	if (stopped || !p || p->runtime != CLEW_RT_TOKIO)
 		return NULL;
 	*ret_task = rust_task(p);
-	if (!*ret_task)
-		return NULL; /* outside any task */
+	return *ret_task ? p : NULL;
+}
+
+static __always_inline struct clew_proc *rust_proc(const struct pt_regs *ctx, __u8 *ret_reg,
+						   __u64 *ret_task)
+{
+	struct clew_proc *p = rust_inside(CLEW_SET_RUST_MESSAGE, ret_task);
+
+	if (!p)
+		return NULL;
 	*ret_reg = rust_register(p, ctx);
 	if (*ret_reg == RUST_UNPLACED)
 		count(CLEW_STAT_EDGE_UNRESOLVED);
@@ -64,12 +72,29 @@ static __always_inline struct clew_rust_channel rust_channel(__u64 tx)
 	return (struct clew_rust_channel){.tx = tx, .pid = bpf_get_current_pid_tgid() >> 32};
 }
 
+static __always_inline void rust_edge(__u16 kind, __u64 task, __u64 child, __u64 ref)
+{
+	struct clew_edge_short *e = RESERVE(struct clew_edge_short);
+
+	if (!e)
+		return;
+	header(&e->h, CLEW_EV_EDGE, sizeof(*e), 0);
+	e->conn_id = 0;
+	e->ctx = task;
+	e->child = child;
+	e->ref = ref;
+	e->kind = kind;
+	e->chain_len = 0;
+	e->flags = 0;
+	e->pad[0] = e->pad[1] = e->pad[2] = 0;
+	SUBMIT(e);
+}
+
 /* Behind the atomic addition of list::Tx::push, or list::Tx::find_block(tx, slot). */
 SEC("?uprobe")
 int clew_rust_push(struct pt_regs *ctx)
 {
 	struct clew_rust_channel key;
-	struct clew_edge_short *e;
 	__u64 task, slot, *taker;
 	__u8 reg;
 
@@ -78,19 +103,7 @@ int clew_rust_push(struct pt_regs *ctx)
 	slot = rust_reg(ctx, reg);
 	key = rust_channel(PT_REGS_PARM1(ctx));
 	taker = bpf_map_lookup_elem(&rust_takers, &key);
-	e = RESERVE(struct clew_edge_short);
-	if (!e)
-		return 0;
-	header(&e->h, CLEW_EV_EDGE, sizeof(*e), 0);
-	e->conn_id = 0;
-	e->ctx = task;
-	e->child = CLEW_RUST_MESSAGE(key.tx, slot);
-	e->ref = taker ? *taker : 0;
-	e->kind = CLEW_EDGE_RUST_SEND;
-	e->chain_len = 0;
-	e->flags = 0;
-	e->pad[0] = e->pad[1] = e->pad[2] = 0;
-	SUBMIT(e);
+	rust_edge(CLEW_EDGE_RUST_SEND, task, CLEW_RUST_MESSAGE(key.tx, slot), taker ? *taker : 0);
 	return 0;
 }
 
@@ -118,5 +131,53 @@ int clew_rust_pop(struct pt_regs *ctx)
 		bpf_map_update_elem(&rust_takers, &key, &task, BPF_ANY);
 	else if (*taker != task)
 		*taker = task;
+	return 0;
+}
+
+/* struct Header and Vtable of task/core.rs and raw.rs; what is checked: src/probe/rust_runtime.c */
+enum { RUST_VTABLE = 16, RUST_VTABLE_ID = 72, RUST_HDR = 32, RUST_ID_MAX = 512, RUST_COMPLETE = 2 };
+
+/* The id of the task whose header that is, which `parent` has started; 0: it is no such thing. */
+static __always_inline __u64 rust_child(__u64 hdr, __u64 parent)
+{
+	__u64 off = user_u64(user_u64(hdr + RUST_VTABLE) + RUST_VTABLE_ID), id;
+
+	if (off < RUST_HDR || off > RUST_ID_MAX || off & 7)
+		return 0;
+	id = user_u64(hdr + off);
+	return id > parent ? id : 0; /* ids are given in order */
+}
+
+/* OwnedTasks::bind_inner(list, task, ..), blocking::Spawner::spawn_task(pool, task, ..). */
+SEC("?uprobe")
+int clew_rust_spawn(struct pt_regs *ctx)
+{
+	__u64 task, child;
+
+	if (!rust_inside(CLEW_SET_RUST_JOIN, &task))
+		return 0;
+	child = rust_child(PT_REGS_PARM2(ctx), task);
+	if (child)
+		rust_edge(CLEW_EDGE_RUST_SPAWN, task, child, 0);
+	else
+		count(CLEW_STAT_EDGE_UNRESOLVED);
+	return 0;
+}
+
+/*
+ * can_read_output(task, trailer, waker): who has its handle asks what it gave. Only what is over
+ * is reported: its last call has its answer by then, and it makes no other.
+ */
+SEC("?uprobe")
+int clew_rust_join(struct pt_regs *ctx)
+{
+	__u64 task, child;
+
+	if (!rust_inside(CLEW_SET_RUST_JOIN, &task) ||
+	    !(user_u64(PT_REGS_PARM1(ctx)) & RUST_COMPLETE))
+		return 0;
+	child = rust_child(PT_REGS_PARM1(ctx), task);
+	if (child)
+		rust_edge(CLEW_EDGE_RUST_JOIN, task, child, 0);
 	return 0;
 }

@@ -231,6 +231,10 @@ enum clew_edge_kind {
 	/* tokio: task ctx has put the message child into a channel, which task ref asks for
 	 * messages, 0: nobody seen so far */
 	CLEW_EDGE_RUST_SEND = CLEW_EDGE_OF(CLEW_CTX_TOKIO, 1),
+	/* task ctx has started the task child (a future, or a closure of spawn_blocking) */
+	CLEW_EDGE_RUST_SPAWN = CLEW_EDGE_OF(CLEW_CTX_TOKIO, 2),
+	/* task ctx takes, by its JoinHandle, what the task child, which is over, has given */
+	CLEW_EDGE_RUST_JOIN = CLEW_EDGE_OF(CLEW_CTX_TOKIO, 3),
 };
 
 enum clew_edge_flags {
@@ -289,6 +293,7 @@ enum clew_probe_set {
 	CLEW_SET_NODE_IDS, /* async ids: callback scopes of HTTP parsers, ids of native resources */
 	CLEW_SET_NODE_ASYNC,   /* async functions, the microtask queue, the garbage collector */
 	CLEW_SET_RUST_MESSAGE, /* tokio channels: who put the message in, who took it out */
+	CLEW_SET_RUST_JOIN,    /* tokio: who starts tasks, and who waits for them */
 	CLEW_SET_MAX,
 };
 #define CLEW_SET_ROOM 32 /* no more than these */

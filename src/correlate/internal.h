@@ -179,7 +179,7 @@ struct co_conn {
 	/* tokio, a client's end: its latest request, who wrote it, the message that it was; of
 	 * which program; a message was out of turn */
 	uint64_t rust_ts, rust_task, rust_message, rust_key;
-	uint8_t rust_off;
+	uint8_t rust_off, rust_queued; /* requests come as messages here */
 } __attribute__((aligned(64)));
 
 /* One thread. `multi`: it holds several requests at once, or leaves answering to others. */
@@ -199,9 +199,12 @@ struct co_thread {
 	uint64_t freed_conn, freed_ctx;
 	/* Python: the work item that it runs; references: whose that is, both NULL: nobody's */
 	uint8_t job_set, job_answered;
-	struct co_node *job_x; /* Java: the request that the job was tied to, and maybe answered */
+	/* Java: the request that the job was tied to, and maybe answered; tokio: at which the task
+	 * was started; references */
+	struct co_node *job_x;
 	struct co_py_ctx *job_by;
-	/* Java: which job of a pool's thread, as in a segment; first seen; who waits for it */
+	/* Java: which job of a pool's thread, as in a segment; first seen; who waits for it;
+	 * tokio: the task that has started it */
 	uint64_t ref, since, waits_ctx, waits_ref;
 	uint8_t keep;		    /* its calls may find their request when it is over */
 	uint64_t serves;	    /* tokio: the connection whose requests the task reads */

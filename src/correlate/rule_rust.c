@@ -16,7 +16,11 @@
  * start, and all are taken by one task. Where not, the connection proves nothing from then on.
  *
  * Never by who was spawned by whom, never by wake-ups: a worker or flusher that one request starts
- * serves the others (425 of 600 wrong).
+ * serves the others (425 of 600 wrong). A second witness is needed: the request's own task takes
+ * what the task that it started has given (JoinHandle, JoinSet), at the same request, before it
+ * answers. So all of that task's life was within the request, and the request waited for it
+ * (`join`, inferred: a task that starts a flusher and waits for it has waited for the others'
+ * calls, too).
  */
 #include "correlate/internal.h"
 
@@ -25,7 +29,7 @@
 #define SLOT_ONE (1ULL << CLEW_RUST_SLOT)
 
 struct rust_message {
-	struct co_node *x;    /* reference: the request that its sender was at */
+	struct co_node *x;    /* reference: the request that its sender was at; NULL: a child */
 	struct co_thread *by; /* reference: the sender */
 	uint64_t ts;
 	uint64_t taker; /* the task that asked for messages then, 0: not known */
@@ -88,20 +92,92 @@ static struct co_node *open_request(const struct co_thread *t)
 	return t && !t->multi && t->nr_open == 1 ? t->open : NULL;
 }
 
-/* A message was put into a channel. */
-static void rust_edge(struct clew_correlate *co, const struct clew_edge *edge)
+/* ---- tasks that are waited for ---- */
+
+/* A request's task has started it, or one that such a task has started, and it reads no requests */
+static bool is_child(const struct co_thread *t)
+{
+	return t && t->waits_ctx && !t->serves;
+}
+
+static void spawned(struct clew_correlate *co, const struct clew_edge *edge)
+{
+	struct co_thread *parent = task_of(co, edge->h.pid, edge->ctx, false), *t;
+	struct co_node *x = open_request(parent);
+
+	if (!x && !is_child(parent))
+		return;
+	t = task_of(co, edge->h.pid, edge->child, true);
+	if (!t || t->waits_ctx || t->serves)
+		return; /* the same record twice */
+	t->waits_ctx = edge->ctx;
+	t->job_x = co_node__get(x);
+}
+
+static void rust_hold(struct clew_correlate *co, struct co_node *c, void *by)
+{
+	struct co_thread *t = by;
+
+	(void)co;
+	t->refs++;
+	c->by = t;
+	c->wait = CO_WAIT_CONTEXT;
+	co_list__add_tail(&t->held, &c->wait_link);
+}
+
+/* Its calls are those of the task that waited for it: of its request, or of who waits for that. */
+static void inherit(struct clew_correlate *co, struct co_thread *from, struct co_thread *to,
+		    struct co_node *x)
+{
+	struct co_list *l, *next;
+
+	for (l = from->held.next; l != &from->held; l = next) {
+		struct co_node *c = co_entry(l, struct co_node, wait_link);
+
+		next = l->next;
+		if (x && x->req_ts > c->req_ts)
+			continue;
+		to->refs++;
+		c->by = to;
+		co_thread__put(co, from);
+		if (x) {
+			co_link__until_answered(co, c, x, CLEW_LINK_INFERRED, co_ev_join);
+		} else {
+			co_list__del(&c->wait_link);
+			co_list__add_tail(&to->held, &c->wait_link);
+		}
+	}
+}
+
+/* It is over, and the task that has started it takes what it gave, at the same request still. */
+static void joined(struct clew_correlate *co, const struct clew_edge *edge)
+{
+	struct co_thread *t = task_of(co, edge->h.pid, edge->child, false);
+	struct co_thread *parent = task_of(co, edge->h.pid, edge->ctx, false);
+
+	if (!is_child(t))
+		return;
+	if (!parent || t->waits_ctx != edge->ctx)
+		; /* it was given to somebody else */
+	else if (t->job_x ? open_request(parent) == t->job_x : is_child(parent))
+		inherit(co, t, parent, t->job_x);
+	co_map__del(&co->threads, key_of(co, edge->h.pid), edge->child);
+}
+
+/* ---- messages ---- */
+
+/* One was put into a channel. */
+static void sent(struct clew_correlate *co, const struct clew_edge *edge)
 {
 	uint64_t key = key_of(co, edge->h.pid);
 	struct co_thread *t = task_of(co, edge->h.pid, edge->ctx, false);
 	struct co_node *x = open_request(t);
 	struct rust_message *m;
 
-	if (edge->kind != CLEW_EDGE_RUST_SEND)
-		return;
 	m = co_map__get(&co->rust_messages, key, edge->child);
 	if (m && m->ts == edge->h.ts)
 		return; /* the same record twice */
-	m = x ? calloc(1, sizeof(*m)) : NULL;
+	m = x || is_child(t) ? calloc(1, sizeof(*m)) : NULL;
 	if (!m) { /* better nothing than what was there, of a channel that is no more */
 		co_map__del(&co->rust_messages, key, edge->child);
 		return;
@@ -113,6 +189,23 @@ static void rust_edge(struct clew_correlate *co, const struct clew_edge *edge)
 	m->taker = edge->ref;
 	if (co_map__put(&co->rust_messages, key, edge->child, m))
 		co_rust_message__drop(co, m);
+}
+
+static void rust_edge(struct clew_correlate *co, const struct clew_edge *edge)
+{
+	switch (edge->kind) {
+	case CLEW_EDGE_RUST_SEND:
+		sent(co, edge);
+		break;
+	case CLEW_EDGE_RUST_SPAWN:
+		spawned(co, edge);
+		break;
+	case CLEW_EDGE_RUST_JOIN:
+		joined(co, edge);
+		break;
+	default:
+		break;
+	}
 }
 
 /* Bytes are missing: a request may be among them, and its message. What follows begins anew. */
@@ -154,10 +247,12 @@ static struct rust_message *message_of(struct clew_correlate *co, struct co_conn
 		conn->rust_key = key;
 		conn->rust_message = 0;
 		conn->rust_off = 0;
+		conn->rust_queued = 0;
 	}
 	conn->rust_ts = c->req_ts;
 	if (!conn->rust_message && !req->ref)
 		return NULL; /* not watched yet */
+	conn->rust_queued = 1;
 	if (!in_turn(conn, req, first))
 		conn->rust_off = 1;
 	conn->rust_message = req->ref;
@@ -186,18 +281,21 @@ static void rust_claim(struct clew_correlate *co, struct co_node *c, struct co_c
 	struct co_node *x = open_request(t);
 
 	ret->link = CLEW_LINK_EXACT;
-	if (t && m && m->x != x) {
+	if (t && t->serves && m && m->x != x) {
 		ret->conflict = true;
 	} else if (x) {
 		ret->kind = CO_CLAIM_NODE;
 		ret->x = x;
 		ret->by = t;
 		ret->evidence = co_ev_tokio;
-	} else if (m) {
+	} else if (m && m->x) {
 		ret->kind = CO_CLAIM_NODE;
 		ret->x = m->x;
 		ret->by = m->by;
 		ret->evidence = co_ev_message;
+	} else if (m || (is_child(t) && !(conn && conn->rust_queued))) {
+		ret->kind = CO_CLAIM_HOLD;
+		ret->by = m ? m->by : t;
 	}
 }
 
@@ -217,6 +315,7 @@ const struct co_rule co_rule_rust = {
 	.edge = rust_edge,
 	.request = rust_request,
 	.claim = rust_claim,
+	.hold = rust_hold,
 	.stands = rust_stands,
 	.get = co_thread__get_by,
 	.put = co_thread__put_by,

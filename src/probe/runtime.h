@@ -42,6 +42,8 @@ enum clew_site_kind {
 	CLEW_SITE_NODE_MOVED,  /* V8's collector has moved objects */
 	CLEW_SITE_RUST_PUSH,   /* tokio: mpsc::list::Tx, the slot is known: DI = the Tx */
 	CLEW_SITE_RUST_POP,    /* mpsc::list::Rx::pop, entry */
+	CLEW_SITE_RUST_SPAWN,  /* OwnedTasks::bind_inner, Spawner::spawn_task: SI = the task */
+	CLEW_SITE_RUST_JOIN,   /* harness::can_read_output: DI = the task */
 	CLEW_SITE_CALIBRATE,   /* functions of our own */
 	CLEW_SITE_CALIBRATE_RET,
 	CLEW_SITE_MAX,

@@ -10,6 +10,8 @@
  *   - sync/mpsc/list.rs, Tx::push: an atomic addition to the channel's tail gives the message its
  *     slot. Behind it, on the next jump (which the kernel emulates), the slot is in a register
  *     still. With link-time optimisation push is inlined, and find_block(tx, slot) is its own.
+ *   - OwnedTasks::bind_inner(list, task) and Spawner::spawn_task(pool, task) start tasks;
+ *     can_read_output(task, trailer, waker) is asked by JoinHandles whenever they are polled.
  *   - Rx::pop(rx, tx): the slot that comes next is loaded and masked with the size of a block, 32.
  * Functions are found by their names, or without (rust_stripped.c); generic types may be missing,
  * so every channel of the program is followed.
@@ -235,6 +237,79 @@ bool clew_rust__pop(const uint8_t *code, size_t n, uint8_t *ret_reg, uint16_t *r
 	return false;
 }
 
+/* ---- tasks that are waited for ---- */
+
+/*
+ * The task's header is repr(C): state, next, vtable, owner (task/core.rs). What the kernel side
+ * relies on is seen here: that, and that the tenth word of the vtable tells where the id is.
+ */
+enum { HDR_VTABLE = 16, HDR_OWNER = 24, VTABLE_ID = 72 };
+
+bool clew_rust__bind(const uint8_t *code, size_t n)
+{
+	uint32_t self = bit(X86_DI), task = bit(X86_SI), owner = 0, vtable = 0;
+	bool owned = false;
+	struct x86_insn i;
+	size_t at = 0;
+
+	for (int k = 0; k < INSNS_MAX && at < n; k++, at += i.len) {
+		bool load, from_self, from_task;
+
+		if (!x86_decode(code + at, n - at, &i) || x86_branches(&i))
+			return false;
+		load = word_at(&i, 0x8b) && !i.fs;
+		if (load && owned && vtable & bit(i.base) && i.disp == VTABLE_ID)
+			return true;
+		owned |= word_at(&i, 0x89) && task & bit(i.base) && i.disp == HDR_OWNER &&
+			 owner & bit(i.reg);
+		from_self = load && self & bit(i.base);
+		from_task = load && task & bit(i.base) && i.disp == HDR_VTABLE;
+		self = follow(self, &i);
+		task = follow(task, &i);
+		owner = follow(owner, &i) | (from_self ? bit(i.reg) : 0);
+		vtable = follow(vtable, &i) | (from_task ? bit(i.reg) : 0);
+	}
+	return false;
+}
+
+/* test $imm, a register of one byte or more */
+static bool tests(const struct x86_insn *i, uint32_t set, int32_t imm)
+{
+	if (i->imm != imm)
+		return false;
+	if (i->op == 0xa8 || i->op == 0xa9)
+		return set & bit(X86_AX);
+	return (i->op == 0xf6 || i->op == 0xf7) && !(i->reg & 6) && !i->mem && set & bit(i->rm);
+}
+
+/* Is the task over? Else, is a waker there, to which this one may be equal? */
+bool clew_rust__join(const uint8_t *code, size_t n)
+{
+	enum { COMPLETE = 2, JOIN_WAKER = 16 };
+	uint32_t task = bit(X86_DI), waker = bit(X86_DX), state = 0;
+	bool complete = false, set = false;
+	struct x86_insn i;
+	size_t at = 0;
+
+	for (int k = 0; k < INSNS_MAX && at < n; k++, at += i.len) {
+		bool load;
+
+		if (!x86_decode(code + at, n - at, &i) || i.op == 0xe8 || i.op == 0xe9 ||
+		    i.op == 0xc3)
+			return false;
+		load = word_at(&i, 0x8b) && !i.fs;
+		complete |= tests(&i, state, COMPLETE);
+		set |= complete && tests(&i, state, JOIN_WAKER);
+		if (set && load && waker & bit(i.base) && (i.disp == 0 || i.disp == 8))
+			return true;
+		load = load && task & bit(i.base) && !i.disp;
+		task = follow(task, &i);
+		waker = follow(waker, &i);
+		state = follow(state, &i) | (load ? bit(i.reg) : 0);
+	}
+	return false;
+}
+
 /* ---- the file ---- */
 
 static bool has(const char *name, size_t len, const char *part)
@@ -255,6 +330,13 @@ static int which(const char *name, size_t len)
 		       : has(name, len, "3pop")	      ? CLEW_RUST_POP
 						      : CLEW_RUST_NOTHING;
 	}
+	if (has(name, len, "OwnedTasks") && has(name, len, "10bind_inner"))
+		return CLEW_RUST_BIND;
+	if (has(name, len, "8blocking4pool7Spawner10spawn_task17h") ||
+	    (name[1] == 'R' && memcmp(name, "_RNC", 4) && has(name, len, "7Spawner10spawn_task")))
+		return CLEW_RUST_BLOCK;
+	if (has(name, len, "7harness15can_read_output"))
+		return CLEW_RUST_JOIN;
 	if (has(name, len, "7context19set_current_task_id") ||
 	    has(name, len, "11TaskIdGuard5enter") ||
 	    (has(name, len, "task..core..TaskIdGuard$") && has(name, len, "4drop17h")) ||
@@ -267,6 +349,7 @@ static int which(const char *name, size_t len)
 struct search {
 	const struct clew_elf *elf;
 	struct clew_rust_facts *f;
+	uint64_t block; /* spawn_blocking's; nothing in its code tells that it gets a task */
 	bool contradiction;
 };
 
@@ -324,6 +407,15 @@ static void see_pop(struct search *s, const struct clew_elf_sym *sym, const uint
 	add_place(s, sym->addr, true, reg);
 }
 
+static void add_join(uint64_t *list, uint32_t *nr, uint64_t addr)
+{
+	for (uint32_t i = 0; i < *nr; i++)
+		if (list[i] == addr)
+			return;
+	if (*nr < CLEW_RUST_JOINS)
+		list[(*nr)++] = addr;
+}
+
 static void see(void *arg, int what, const struct clew_elf_sym *sym)
 {
 	struct search *s = arg;
@@ -340,6 +432,17 @@ static void see(void *arg, int what, const struct clew_elf_sym *sym)
 	case CLEW_RUST_PUSH:
 		if (clew_rust__push(code, n, &at, &reg))
 			add_place(s, sym->addr + at, false, reg);
+		break;
+	case CLEW_RUST_BIND:
+		if (clew_rust__bind(code, n))
+			add_join(s->f->spawn, &s->f->nr_spawn, sym->addr);
+		break;
+	case CLEW_RUST_BLOCK:
+		s->block = sym->addr;
+		break;
+	case CLEW_RUST_JOIN:
+		if (clew_rust__join(code, n))
+			add_join(s->f->join, &s->f->nr_join, sym->addr);
 		break;
 	case CLEW_RUST_FIND_BLOCK:
 		if (clew_rust__find_block(code, n))
@@ -401,6 +504,10 @@ int clew_rust__inspect(const struct clew_elf *elf, struct clew_rust_facts *ret)
 		f.task = 0;
 	if (!f.task || !push || !pop)
 		f.nr = 0;
+	if (f.nr_spawn && s.block)
+		add_join(f.spawn, &f.nr_spawn, s.block);
+	if (!f.task || !f.nr_spawn || !f.nr_join)
+		f.nr_spawn = f.nr_join = 0;
 	*ret = f;
 	return 0;
 }
@@ -422,6 +529,10 @@ bool clew_rust__look(struct clew_look *l)
 	clew_look__name(l, CLEW_RT_TOKIO, "tokio");
 	e->rust_task = f->task;
 	e->rust_index = f->index;
+	clew_look__sites(l, l->file, l->path);
+	if (!f->nr_join)
+		clew_look__why(l,
+			       "who waits for spawned tasks is not clear from this build's code");
 	if (!f->nr) {
 		clew_look__why(l, "its channels are not found: clients with a task of their own "
 				  "(hyper, reqwest) are not followed");
@@ -430,7 +541,6 @@ bool clew_rust__look(struct clew_look *l)
 	for (uint32_t i = 0; i < f->nr; i++)
 		e->rust_place[i] = (uint16_t)(f->place[i].addr % 4096 << 4 | f->place[i].reg);
 	e->rust_places = (uint8_t)f->nr;
-	clew_look__sites(l, l->file, l->path);
 	if (f->more)
 		clew_look__why(l, "some of its channels are not followed");
 	return true;

@@ -15,6 +15,8 @@
 #include "probe/elf.h"
 #include "probe/x86.h"
 
+#define CLEW_RUST_JOINS 4 /* functions that start tasks, or ask for what they give */
+
 struct clew_rust_place {
 	uint64_t addr; /* as linked */
 	bool pop;
@@ -29,6 +31,9 @@ struct clew_rust_facts {
 	bool more;	  /* places that there was no room for, or that are not understood */
 	uint32_t nr;
 	struct clew_rust_place place[CLEW_RUST_PLACES];
+	/* where tasks are started, and their results asked for; both, or none */
+	uint32_t nr_spawn, nr_join;
+	uint64_t spawn[CLEW_RUST_JOINS], join[CLEW_RUST_JOINS];
 };
 
 /* Is tokio in this file? 0 and *ret, or -ENOENT. */
@@ -41,6 +46,9 @@ enum clew_rust_what {
 	CLEW_RUST_PUSH,
 	CLEW_RUST_FIND_BLOCK,
 	CLEW_RUST_POP,
+	CLEW_RUST_BIND,	 /* OwnedTasks::bind_inner(self, task) */
+	CLEW_RUST_BLOCK, /* blocking::Spawner::spawn_task(self, task) */
+	CLEW_RUST_JOIN,	 /* harness::can_read_output(task, trailer, waker) */
 };
 
 /*
@@ -66,5 +74,7 @@ bool clew_rust__task_offset(const uint8_t *code, size_t n, int32_t *ret);
 bool clew_rust__push(const uint8_t *code, size_t n, uint64_t *ret_at, uint8_t *ret_reg);
 bool clew_rust__find_block(const uint8_t *code, size_t n);
 bool clew_rust__pop(const uint8_t *code, size_t n, uint8_t *ret_reg, uint16_t *ret_index);
+bool clew_rust__bind(const uint8_t *code, size_t n);
+bool clew_rust__join(const uint8_t *code, size_t n);
 
 #endif

@@ -230,6 +230,10 @@ static void see_func(struct scan *s, uint64_t addr, const uint8_t *code, size_t 
 		s->fn(s->arg, CLEW_RUST_FIND_BLOCK, &sym);
 	else if (clew_rust__pop(code, n, &reg, &index) && tests_block(code, n))
 		s->fn(s->arg, CLEW_RUST_POP, &sym);
+	else if (clew_rust__bind(code, n))
+		s->fn(s->arg, CLEW_RUST_BIND, &sym);
+	else if (clew_rust__join(code, n))
+		s->fn(s->arg, CLEW_RUST_JOIN, &sym);
 }
 
 /* The table is sorted: so no byte is looked at twice, whatever it says. */

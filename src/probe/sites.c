@@ -41,6 +41,10 @@ static const struct clew_site_info sites[CLEW_SITE_MAX] = {
 				 CLEW_SET_RUST_MESSAGE, false},
 	[CLEW_SITE_RUST_POP] = {"tokio::sync::mpsc::list::Rx::pop", "clew_rust_pop",
 				CLEW_SET_RUST_MESSAGE, false},
+	[CLEW_SITE_RUST_SPAWN] = {"tokio::task::spawn", "clew_rust_spawn", CLEW_SET_RUST_JOIN,
+				  false},
+	[CLEW_SITE_RUST_JOIN] = {"tokio::task::JoinHandle::poll", "clew_rust_join",
+				 CLEW_SET_RUST_JOIN, false},
 };
 
 static const struct clew_set_info sets[CLEW_SET_MAX + 1] = {
@@ -60,6 +64,8 @@ static const struct clew_set_info sets[CLEW_SET_MAX + 1] = {
 				 "with its first outgoing request"},
 	[CLEW_SET_RUST_MESSAGE] = {"tokio-message", CLEW_RT_TOKIO, true,
 				   "with its first outgoing request"},
+	[CLEW_SET_RUST_JOIN] = {"tokio-join", CLEW_RT_TOKIO, true,
+				"with its first outgoing request"},
 	[CLEW_SET_MAX] = {"?", CLEW_RT_UNKNOWN, true, "never"},
 };
 

@@ -335,7 +335,7 @@ static int look(struct clew_watcher *w, uint32_t pid)
 	if (rt.kind == CLEW_RT_NODE && calls_out(pid))
 		p->probes.wanted |= 1ULL << CLEW_SET_NODE_IDS | 1ULL << CLEW_SET_NODE_ASYNC;
 	if (rt.kind == CLEW_RT_TOKIO && calls_out(pid))
-		p->probes.wanted |= 1ULL << CLEW_SET_RUST_MESSAGE;
+		p->probes.wanted |= 1ULL << CLEW_SET_RUST_MESSAGE | 1ULL << CLEW_SET_RUST_JOIN;
 	if (rt.entry.flags & CLEW_PROC_THREADS)
 		clew_programs__watch_waits(w->programs, true);
 	err = clew_programs__set_proc(w->programs, pid, &rt.entry);

@@ -268,7 +268,7 @@ static uint32_t writes_modrm(const struct x86_insn *i)
 		return rm;
 	case 0xf6:
 	case 0xf7:
-		return rm | bit(X86_AX) | bit(X86_DX);
+		return i->reg & 6 ? rm | bit(X86_AX) | bit(X86_DX) : 0; /* test */
 	case 0xff: /* call, push, else jmp, inc, dec */
 		return i->reg % 8 == 2 ? CALLED : i->reg % 8 == 6 ? bit(X86_SP) : rm;
 	default: /* xchg */

@@ -366,6 +366,8 @@ static void answer(struct world *w, struct handler *h)
 										 : h->ctx,
 						h->task, h->kind == THREADS ? l->tid : 0);
 
+	if (h->kind == RUST)
+		rust_joins(w, h, l->goid);
 	respond(w, h->in, true, h->x, who);
 	h->answered = true;
 	l->answered = true;

@@ -303,6 +303,150 @@ static void both(void **state)
 	assert_int_equal(clew_correlate__stats(a->sim.co)->conflicts, 1);
 }
 
+static void starts(struct app *a, uint64_t id, uint64_t child)
+{
+	struct who w = task(id);
+
+	sim_edge(&a->sim, CLEW_EDGE_RUST_SPAWN, &w, child, 0);
+}
+
+static void takes(struct app *a, uint64_t id, uint64_t child)
+{
+	struct who w = task(id);
+
+	sim_edge(&a->sim, CLEW_EDGE_RUST_JOIN, &w, child, 0);
+}
+
+/* Tasks that the request starts and waits for: through a client's task, and by themselves. */
+static void joins(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x0 = rx(a, 0, task(1)), *x1 = rx(a, 1, task(2)), *c[4];
+
+	starts(a, 1, 51);
+	starts(a, 2, 52);
+	starts(a, 1, 53);
+	starts(a, 51, 54);
+	starts(a, 51, 54); /* the same record again */
+	c[0] = call(a, 51, 0, 0);
+	c[1] = call(a, 52, 1, 0);
+	c[2] = tx(a, 2, task(53));
+	c[3] = call(a, 54, 3, 0); /* started by a task that is waited for, and waited for there */
+	end(a, c[2], task(53));
+	over(a, c[1], 1);
+	over(a, c[3], 3);
+	takes(a, 51, 54);
+	over(a, c[0], 0);
+	takes(a, 1, 53);
+	takes(a, 2, 52);
+	takes(a, 1, 51);
+	end(a, x1, task(2));
+	end(a, x0, task(1));
+	sim_settle(&a->sim);
+	assert_parent(c[0], x0, CLEW_LINK_INFERRED, "join");
+	assert_parent(c[1], x1, CLEW_LINK_INFERRED, "join");
+	assert_parent(c[2], x0, CLEW_LINK_INFERRED, "join");
+	assert_parent(c[3], x0, CLEW_LINK_INFERRED, "join");
+}
+
+/* Nobody waits, or too late, at another request, or who did not start it; or it is not known. */
+static void not_joined(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x0 = rx(a, 0, task(1)), *x1 = rx(a, 1, task(2)), *c[7];
+
+	starts(a, 1, 51); /* a flusher, a worker: they serve others, too */
+	c[0] = call(a, 51, 0, 0);
+	over(a, c[0], 0);
+	starts(a, 1, 52);
+	c[1] = call(a, 52, 0, 1);
+	over(a, c[1], 0);
+	takes(a, 2, 52); /* its handle was given away */
+	takes(a, 1, 52);
+	c[2] = call(a, 53, 0, 2); /* who started it was lost */
+	over(a, c[2], 0);
+	takes(a, 1, 53);
+	starts(a, 1, 54);
+	starts(a, 54, 55); /* 54 waits for nobody */
+	c[3] = call(a, 55, 0, 3);
+	over(a, c[3], 0);
+	takes(a, 1, 54);
+	starts(a, 2, 56);
+	c[4] = tx(a, 1, task(56));
+	end(a, c[4], task(56));
+	end(a, x1, task(2));
+	takes(a, 2, 56); /* behind its answer */
+	starts(a, 1, 57);
+	c[5] = tx(a, 1, task(57));
+	end(a, c[5], task(57));
+	end(a, x0, task(1));
+	x0 = rx(a, 0, task(1));
+	takes(a, 1, 57); /* at the next request */
+	starts(a, 1, 58);
+	c[6] = tx(a, 1, task(58));
+	end(a, c[6], task(58));
+	takes(a, 1, 58);
+	end(a, x0, task(3)); /* another task answers */
+	sim_settle(&a->sim);
+	for (int i = 0; i < 7; i++)
+		assert_root(c[i]);
+}
+
+/* The known counter-example: it has started a flusher, and waits until that has served all. */
+static void leader(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x0 = rx(a, 0, task(1)), *x1 = rx(a, 1, task(2)), *c;
+
+	starts(a, 1, 51);
+	c = call(a, 51, 0, 0); /* for x1 */
+	over(a, c, 0);
+	takes(a, 1, 51);
+	end(a, x1, task(2));
+	end(a, x0, task(1));
+	sim_settle(&a->sim);
+	assert_parent(c, x0, CLEW_LINK_INFERRED, "join");
+}
+
+/* A task that the request starts, and that reads requests itself. */
+static void child_serves(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x = rx(a, 0, task(1)), *own, *c[2];
+
+	starts(a, 1, 51);
+	own = rx(a, 1, task(51));
+	c[0] = tx(a, 0, task(51));
+	end(a, c[0], task(51));
+	end(a, own, task(51));
+	c[1] = tx(a, 0, task(51));
+	end(a, c[1], task(51));
+	takes(a, 1, 51);
+	end(a, x, task(1));
+	sim_settle(&a->sim);
+	assert_parent(c[0], own, CLEW_LINK_EXACT, "tokio-task");
+	assert_root(c[1]);
+}
+
+/* A client's task that a request started, and which others' messages go through. */
+static void child_writes(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x0 = rx(a, 0, task(1)), *x1 = rx(a, 1, task(2)), *c[2];
+
+	starts(a, 1, WRITER);
+	c[0] = call(a, 2, 0, 0);
+	over(a, c[0], 0);
+	c[1] = tx(a, 0, task(WRITER)); /* nothing was taken */
+	over(a, c[1], 0);
+	takes(a, 1, WRITER);
+	end(a, x1, task(2));
+	end(a, x0, task(1));
+	sim_settle(&a->sim);
+	assert_root(c[0]);
+	assert_root(c[1]);
+}
+
 static void probes(struct sim *sim, uint64_t sets)
 {
 	struct who w = {.pid = APP, .tid = APP};
@@ -345,7 +489,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		R(own_task),	 R(messages),	  R(answered_first), R(not_its_own),
 		R(out_of_turn),	 R(met_late),	  R(records),	     R(both),
-		R(lost_request), R(same_address), R(given_up),
+		R(lost_request), R(same_address), R(given_up),	     R(joins),
+		R(not_joined),	 R(leader),	  R(child_serves),   R(child_writes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -54,7 +54,7 @@ struct world {
 	struct sim sim;
 	uint64_t rnd, ts;
 	struct op *ops;
-	int nr, links, requests;
+	int nr, links, requests, rust_started;
 	bool haproxy; /* is the proxy, not nginx */
 	bool uvloop;  /* runs the servers of Python */
 	bool pool;    /* the threads are Python's, with others of their own */
@@ -171,17 +171,58 @@ INLINE struct who runs(struct world *w, int kind, uint64_t ctx, uint64_t ref, ui
 
 /*
  * Who writes a request of tokio's: the task itself on some connections; on the others the
- * connection's own, which takes it out of a channel. A worker puts in what others asked it for, and
- * what follows an answer is put in by a task of its own.
+ * connection's own, which takes it out of a channel. A worker that some request has started puts in
+ * what others asked it for, what follows an answer is put in by a task of its own, and a task that
+ * the request waits for (CHILD) by that, or by one that it starts and waits for in turn.
  */
-INLINE struct who rust_caller(struct world *w, const struct handler *h, struct link *out)
+INLINE void rust_edge(struct world *w, uint16_t kind, uint64_t task, uint64_t child)
 {
-	uint64_t task = h->mode == WORKER		     ? 8000
-			: h->mode == BLOCKING || h->answered ? 100000 + (uint64_t)w->nr
-							     : w->link[h->in].goid;
-	struct who who = runs(w, RUST, task, 0, 0);
+	struct op *op = add(w, OP_EDGE, runs(w, RUST, task, 0, 0));
+
+	op->edge = kind;
+	op->child = child;
+}
+
+INLINE uint64_t rust_child(struct world *w, struct handler *h, uint64_t me)
+{
+	if (!h->child) {
+		h->child = 100000 + (uint64_t)w->nr;
+		rust_edge(w, CLEW_EDGE_RUST_SPAWN, me, h->child);
+	}
+	if (!h->child_task && !rnd(w, 4)) {
+		h->child_task = 100000 + (uint64_t)w->nr;
+		rust_edge(w, CLEW_EDGE_RUST_SPAWN, h->child, h->child_task);
+	}
+	return h->child_task ? h->child_task : h->child;
+}
+
+/* The request waits for it, or nobody does, or somebody else. */
+INLINE void rust_joins(struct world *w, struct handler *h, uint64_t me)
+{
+	if (h->child_task && rnd(w, 8))
+		rust_edge(w, CLEW_EDGE_RUST_JOIN, h->child, h->child_task);
+	if (h->child && rnd(w, 8))
+		rust_edge(w, CLEW_EDGE_RUST_JOIN, rnd(w, 8) ? me : me + 1, h->child);
+	h->child = h->child_task = 0;
+}
+
+INLINE struct who rust_caller(struct world *w, struct handler *h, struct link *out)
+{
+	uint64_t me = w->link[h->in].goid, task = me;
+	struct who who;
 	struct op *op;
 
+	if (h->mode == WORKER) {
+		task = 8000;
+		if (!w->rust_started++)
+			rust_edge(w, CLEW_EDGE_RUST_SPAWN, me, task);
+	} else if (h->mode == BLOCKING || h->answered) {
+		task = 100000 + (uint64_t)w->nr;
+		rust_edge(w, CLEW_EDGE_RUST_SPAWN, me, task);
+	} else if (h->mode == CHILD) {
+		task = rust_child(w, h, me);
+	}
+	who = runs(w, RUST, task, 0, 0);
 	if (out->k.c.id % 4 < 2)
 		return who;
 	op = add(w, OP_EDGE, who);

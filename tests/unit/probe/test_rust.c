@@ -21,6 +21,10 @@ __attribute__((used)) static const char path[] = "/somewhere/tokio-1.54.1/src/ru
 #define ENTER "_ZN5tokio7runtime4task4core11TaskIdGuard5enter17h0123456789abcdefE"
 #define SET   "_ZN5tokio7runtime7context19set_current_task_id17h0123456789abcdefE"
 
+#define BIND  "_ZN5tokio7runtime4task4list19OwnedTasks$LT$S$GT$10bind_inner17h0123456789abcdefE"
+#define BLOCK "_ZN5tokio7runtime8blocking4pool7Spawner10spawn_task17h0123456789abcdefE"
+#define JOIN  "_ZN5tokio7runtime4task7harness15can_read_output17h0123456789abcdefE"
+
 /* `name` for the linker, `label` for C; the end for both. */
 #define FUNC(name, label, code)                                                                    \
 	__asm__(".text\n.balign 16\n.type \"" name "\", @function\n\"" name "\":\n" #label ":\n"   \
@@ -68,6 +72,33 @@ FUNC("t_pop_copied", t_copied,
      "push %rbx; mov %rdi,%rbx; mov 0x18(%rbx),%rax; mov (%rbx),%rdx; mov %rax,%rcx\n"
      "and $-32,%rcx; jne t_copied; ret")
 FUNC("t_pop_other", t_none, "push %rbx; mov (%rdx),%rax; and $-32,%rax; jne t_none; ret")
+
+/* The owner is put into the task's header, then its id is looked up by the vtable. */
+FUNC(BIND, t_bind,
+     "push %rbp; push %r12; mov %rsi,%rbx; mov %rdi,%r12; mov 0x28(%rdi),%rax\n"
+     "mov %rax,0x18(%rsi); mov 0x10(%rsi),%rax; mov 0x48(%rax),%rax; mov (%rsi,%rax,1),%r13\n"
+     "pop %r12; pop %rbp; ret")
+FUNC("t_bind_unowned", t_unowned,
+     "mov 0x28(%rdi),%rax; mov 0x10(%rsi),%rax; mov 0x48(%rax),%rax; ret")
+FUNC("t_bind_other_word", t_word,
+     "mov 0x28(%rdi),%rax; mov %rax,0x18(%rsi); mov 0x10(%rsi),%rax; mov 0x50(%rax),%rax; ret")
+FUNC("t_bind_moved", t_gone,
+     "mov 0x28(%rdi),%rax; mov %rax,0x18(%rsi); mov 0x10(%rsi),%rax; xor %eax,%eax\n"
+     "mov 0x48(%rax),%rax; ret")
+FUNC(BLOCK, t_block, "push %rbx; mov %rsi,%rbx; pop %rbx; ret")
+FUNC(JOIN, t_join,
+     "push %rbp; push %r12; mov (%rdi),%r13; mov $1,%cl; test $2,%r13b; jne 1f; mov %rsi,%rbx\n"
+     "test $0x10,%r13b; jne 1f; mov %rdi,%r12; mov (%rdx),%rax; mov 8(%rdx),%rdi; call *(%rax)\n"
+     "1: pop %r12; pop %rbp; ret")
+/* the low byte of AX has a shorter form */
+FUNC("t_join_al", t_join_al,
+     "mov (%rdi),%rax; test $2,%al; jne 1f; test $16,%al; jne 1f; mov 8(%rdx),%rcx; 1: ret")
+FUNC("t_join_no_waker", t_unasked,
+     "mov (%rdi),%rax; test $2,%al; jne 1f; test $16,%al; jne 1f; mov 8(%rsi),%rcx; 1: ret")
+FUNC("t_join_other_bit", t_bits,
+     "mov (%rdi),%rax; test $4,%al; jne 1f; test $16,%al; jne 1f; mov 8(%rdx),%rcx; 1: ret")
+FUNC("t_join_called", t_called,
+     "mov (%rdi),%rax; test $2,%al; jne 1f; call t_block; test $16,%al; mov 8(%rdx),%rcx; 1: ret")
 
 /* As the poll functions of many tasks do. */
 FUNC("t_polls", t_polls, ".rept 20; call t_enter; .endr; ret")
@@ -134,6 +165,22 @@ static void pop(void **state)
 	assert_int_equal(reg, X86_DI);
 	assert_int_equal(index, 0x18);
 	assert_false(clew_rust__pop(t_none, LEN(t_none), &reg, &index));
+}
+
+static void join(void **state)
+{
+	(void)state;
+	assert_true(clew_rust__bind(t_bind, LEN(t_bind)));
+	assert_false(clew_rust__bind(t_bind, 20));
+	assert_false(clew_rust__bind(t_unowned, LEN(t_unowned)));
+	assert_false(clew_rust__bind(t_word, LEN(t_word)));
+	assert_false(clew_rust__bind(t_gone, LEN(t_gone)));
+	assert_true(clew_rust__join(t_join, LEN(t_join)));
+	assert_true(clew_rust__join(t_join_al, LEN(t_join_al)));
+	assert_false(clew_rust__join(t_join_al, 8));
+	assert_false(clew_rust__join(t_unasked, LEN(t_unasked)));
+	assert_false(clew_rust__join(t_bits, LEN(t_bits)));
+	assert_false(clew_rust__join(t_called, LEN(t_called)));
 }
 
 /* Lengths, as the assembler has them; whatever the bytes are, it stays within them. */
@@ -220,6 +267,7 @@ static void program(void **state)
 {
 	static struct clew_runtime rt;
 	const uint16_t push_at = (uint16_t)((uintptr_t)t_push % 4096);
+	uint32_t kinds[CLEW_SITE_MAX] = {0};
 	bool seen = false;
 
 	(void)state;
@@ -231,7 +279,11 @@ static void program(void **state)
 	assert_int_equal(rt.entry.rust_task, -0x120);
 	assert_int_equal(rt.entry.rust_index, 0x10);
 	assert_int_equal(rt.entry.rust_places, 3);
-	assert_int_equal(rt.nr_sites, 3);
+	for (uint32_t i = 0; i < rt.nr_sites; i++)
+		kinds[rt.sites[i].kind]++;
+	assert_int_equal(rt.nr_sites, 6);
+	assert_int_equal(kinds[CLEW_SITE_RUST_SPAWN], 2); /* bind_inner, spawn_task */
+	assert_int_equal(kinds[CLEW_SITE_RUST_JOIN], 1);
 	for (int i = 0; i < 3; i++) {
 		uint16_t place = rt.entry.rust_place[i];
 
@@ -277,6 +329,8 @@ static void stripped(void **state)
 	for (uint32_t i = 0; i < f.nr; i++)
 		*(f.place[i].pop ? &pop : &push) = true;
 	assert_true(push && pop);
+	assert_int_equal(f.nr_spawn, 1); /* nothing tells what spawn_blocking is */
+	assert_int_equal(f.nr_join, 2);	 /* both look like it */
 	clew_elf__free(elf);
 	close(fd);
 }
@@ -406,7 +460,7 @@ int main(void)
 		cmocka_unit_test(task_id),  cmocka_unit_test(push),    cmocka_unit_test(find_block),
 		cmocka_unit_test(pop),	    cmocka_unit_test(lengths), cmocka_unit_test(program),
 		cmocka_unit_test(stripped), cmocka_unit_test(writes),  cmocka_unit_test(unsorted),
-		cmocka_unit_test(one_name),
+		cmocka_unit_test(one_name), cmocka_unit_test(join),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

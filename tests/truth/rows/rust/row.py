@@ -39,13 +39,22 @@ ROW = Row("Rust tokio", start, [
     Case(["one", "seq", "fan", "post"], "stripped, one thread", profile="stripped",
          threads="0"),
     Case(["one", "seq", "fan", "post"], "LTO, stripped", profile="small"),
-    # other tasks, which a request has started or has only asked
-    Case(["after"], "a task that nobody waits for", recall=0.0),
-    Case(["joined", "fanjoin"], "tasks that the request waits for", recall=0.0),
-    Case(["block"], "spawn_blocking", recall=0.0),
+    # other tasks, which a request has started
+    Case(["joined", "fanjoin", "seqjoin"], "tasks that the request waits for"),
+    Case(["fanset", "fanmany", "inner", "later"], "a JoinSet, many, a task in a task"),
+    Case(["block", "fanblock"], "spawn_blocking"),
+    Case(["joined", "fanset", "block"], "tasks, one thread", threads="0"),
+    Case(["joined", "fanset", "fanmany", "inner", "block"], "tasks, LTO", profile="lto"),
+    Case(["joined", "fanset", "fanmany", "inner"], "tasks, stripped", profile="stripped"),
+    Case(["joined", "fanset", "fanmany", "inner"], "tasks, LTO, stripped", profile="small"),
+    # Where functions have no names, nothing tells what spawn_blocking is given
+    Case(["block"], "spawn_blocking, stripped", profile="stripped", recall=0.0),
+    # Nobody waits for the flusher; its leader does for a while; who did not start it does
+    Case(["flush", "part", "hand"], "a flusher on demand", recall=0.0),
+    # tasks that nobody waits for, or only at first, or that the request has only asked
+    Case(["after", "leave"], "a task that nobody waits for", recall=0.0),
     Case(["pool", "lazy"], "workers", recall=0.0),
     Case(["mixed"], "a worker with many items at once", recall=0.0),
-    Case(["flush"], "a flusher on demand", recall=0.0),
-    Case(["one", "fan", "after", "joined", "pool", "lazy", "mixed", "flush", "block"], "all mixed",
-         recall=0.0),
+    Case(["one", "fan", "after", "joined", "pool", "lazy", "mixed", "flush", "block", "fanset"],
+         "all mixed", recall=0.0),
 ], tags=["rust"], needs=["cargo"])

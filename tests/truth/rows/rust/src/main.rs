@@ -21,7 +21,7 @@ use hyper_util::{
 use tokio::{
     net::TcpListener,
     sync::{mpsc, oneshot, Semaphore},
-    task::{spawn, spawn_blocking, yield_now},
+    task::{spawn, spawn_blocking, yield_now, JoinHandle, JoinSet},
     time::{sleep, timeout},
 };
 
@@ -47,6 +47,7 @@ struct App {
     mixer: mpsc::UnboundedSender<Item>,
     lazy: OnceLock<mpsc::UnboundedSender<Item>>,
     flush: Mutex<Vec<Item>>,
+    handed: Mutex<Option<JoinHandle<()>>>,
 }
 
 fn random(below: u64) -> u64 {
@@ -146,6 +147,14 @@ async fn flusher(app: Arc<App>) {
     }
 }
 
+/// Puts the item into the list. Who finds it empty gets the flusher that is to be started.
+fn listed(app: &Arc<App>, id: String) -> (oneshot::Receiver<Answer>, Option<JoinHandle<()>>) {
+    let (tell, told) = oneshot::channel();
+    let mut list = app.flush.lock().unwrap();
+    list.push(Item { id, tell });
+    (told, (list.len() == 1).then(|| spawn(flusher(app.clone()))))
+}
+
 async fn fan(app: &App, id: &str) -> Answer {
     let calls = (0..4).map(|n| async move {
         nap().await;
@@ -225,15 +234,71 @@ async fn handle(app: &Arc<App>, shape: &str, id: String, body: Bytes) -> Answer 
             });
             queued(|i| drop(to.send(i)), id).await
         }
-        "flush" => {
-            let start = |i| {
-                let mut list = app.flush.lock().unwrap();
-                list.push(i);
-                if list.len() == 1 {
-                    spawn(flusher(own));
-                }
+        // the same in a set, and one more than a list of futures polls one by one
+        "fanset" => {
+            let mut set = JoinSet::new();
+            for n in 0..4 {
+                let (app, id) = (app.clone(), id.clone());
+                set.spawn(async move { app.ask("one", &id, n, None).await });
+            }
+            set.join_all().await.into_iter().all(|ok| ok)
+        }
+        "fanmany" => {
+            let task = |n: usize| {
+                let (app, id) = (app.clone(), id.clone());
+                spawn(async move { n >= 4 || app.ask("one", &id, n, None).await })
             };
-            queued(start, id).await
+            join_all((0..40).map(task)).await.into_iter().all(|r| r.unwrap())
+        }
+        "fanblock" => {
+            let task = |n| {
+                let (app, id) = (app.clone(), id.clone());
+                spawn_blocking(move || app.ask_blocking(&id, n))
+            };
+            join_all((0..4).map(task)).await.into_iter().all(|r| r.unwrap())
+        }
+        // a task in a task
+        "inner" => {
+            let inner = async move { spawn(async move { own.one(&id).await }).await.unwrap() };
+            spawn(inner).await.unwrap()
+        }
+        // asked for when it has long been done
+        "later" => {
+            let task = spawn(async move { own.one(&id).await });
+            sleep(Duration::from_millis(20)).await;
+            task.await.unwrap()
+        }
+        // three calls, one after the other, in a task
+        "seqjoin" => spawn(async move { seq(&own, &id).await }).await.unwrap(),
+        // given up before it calls
+        "leave" => {
+            let task = spawn(async move {
+                sleep(Duration::from_millis(10)).await;
+                own.one(&id).await
+            });
+            let _ = timeout(Duration::from_millis(2), task).await;
+            sleep(Duration::from_millis(20)).await;
+            true
+        }
+        // nobody waits for the flusher, its leader does for a while only, or somebody else does
+        "flush" => listed(app, id).0.await.unwrap_or(false),
+        "part" => {
+            let (told, flusher) = listed(app, id);
+            if let Some(flusher) = flusher {
+                let _ = timeout(Duration::from_millis(2), flusher).await;
+            }
+            told.await.unwrap_or(false)
+        }
+        "hand" => {
+            let (told, flusher) = listed(app, id);
+            let before = match flusher {
+                Some(flusher) => app.handed.lock().unwrap().replace(flusher),
+                None => app.handed.lock().unwrap().take(),
+            };
+            if let Some(flusher) = before {
+                flusher.await.unwrap();
+            }
+            told.await.unwrap_or(false)
         }
         _ => app.one(&id).await,
     }
@@ -308,6 +373,7 @@ async fn start(server: String, client: String) {
         mixer: mixer_to,
         lazy: OnceLock::new(),
         flush: Mutex::new(Vec::new()),
+        handed: Mutex::new(None),
     });
     for queue in queues {
         spawn(worker(app.clone(), queue));

@@ -30,6 +30,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "..", "e2e"), os.path.join(HERE, "..", "truth")]
 import jdk  # noqa: E402
+import kit  # noqa: E402
 from harness import apps, case, clew, proc  # noqa: E402
 
 
@@ -144,6 +145,16 @@ def start_java(client):
     return start
 
 
+def start_tokio(env):
+    """The application of the truth row, calling a leaf by reqwest."""
+    row = os.path.join(HERE, "..", "truth", "rows", "rust", "row.py")
+    port = proc.free_port()
+    p = env.start("tokio", [kit.cargo("rust", row), "axum", "reqwest", "2"],
+                  env={"LISTEN": f"127.0.0.1:{port}", "NAP": "0",
+                       "NEXT": apps.leaf(env, delay_ms=0).url + "/l"})
+    return apps._tcp(env, p, "127.0.0.1", port), [p.pid]
+
+
 def start_redis(env):
     port = proc.free_port()
     p = env.start("redis", ["redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "",
@@ -184,6 +195,9 @@ ROWS = [
     Row("java", "Java, a call out", start_java("url"), wrk("/a/one/1", 64)),
     Row("javapool", "Java, a call out in a pool's job", start_java("url"), wrk("/a/submit/1", 64)),
     Row("javahttp", "Java, a call out by java.net.http", start_java("sync"), wrk("/a/one/1", 64)),
+    Row("tokio", "tokio, a call out", start_tokio, wrk("/a/one/1", 64)),
+    Row("tokiojoin", "tokio, a call out in a task of its own", start_tokio,
+        wrk("/a/joined/1", 64)),
     Row("redis", "Redis GET (a protocol left early)", start_redis, redis_benchmark,
         {"rps": (0.86, "min"), "cpu": (1.12, "max"), "p99": (1.15, "max")}),
     Row("bystander", "nginx that is not traced, beside clew", start_nginx, wrk("/tiny"),

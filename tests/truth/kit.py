@@ -184,6 +184,15 @@ def go_module(name, folder):
     return os.path.join(built(name, files, ["go", "build", "-o", name, "."], fetch=True), name)
 
 
+def cargo(name, row_file, profile="release"):
+    """The program "app" of Cargo.toml, Cargo.lock and src beside the row."""
+    need("cargo")
+    here = [beside(row_file, f) for f in ("Cargo.toml", "Cargo.lock", "src")]
+    folder = built(f"{name}-{profile}", here, ["cargo", "build", "--quiet", "--locked",
+                                               "--profile", profile], fetch=True)
+    return os.path.join(folder, "target", profile, "app")
+
+
 def venv(name, packages, python=proc.PYTHON):
     """A virtual environment with packages from PyPI; returns its python."""
     install = [["venv/bin/pip", "-q", "install", *packages]] if packages else []

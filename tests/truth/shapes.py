@@ -41,7 +41,7 @@ ROW_SERVICES = "abcde"
 ROW_CALLS = {"none": 0, "seq": 3, "fan": 4, "nest": 4, "wait": 3, "group": 3, "def": 2,
              "errgroup": 4, "errgroupctx": 4, "conc": 4, "concpool": 4,
              "replyseq": 3, "invokeall": 4, "allof": 4, "fanvars": 4, "fanjoin": 4, "fanasync": 4,
-             "fanset": 4, "fanmany": 4,
+             "fanset": 4, "fanstream": 4, "fanselect": 4, "fanblockset": 4, "fanmany": 4,
              "fanblock": 4, "seqjoin": 3, "completion": 3, "combine": 2, "later2": 2, "parallel": 3}
 ROW_ASKS = {"err": "err", "timeout": "hang", "abort": "abort", "post": "post"}
 FAILING = ("err", "timeout", "abort")  # a call behind fails, so the answer is a 500

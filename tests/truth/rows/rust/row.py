@@ -1,24 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rust on tokio: axum and hyper as servers, reqwest and hyper-util as clients, as cargo builds them,
 with link-time optimisation, and stripped."""
-import os
-
-from kit import Case, Row, beside, built, chain, need, service
-
-
-def binary(profile):
-    need("cargo")
-    here = [beside(__file__, name) for name in ("Cargo.toml", "Cargo.lock", "src")]
-    name = f"rust-{profile}"
-    folder = built(name, here, ["cargo", "build", "--quiet", "--locked", "--profile", profile],
-                   fetch=True)
-    return os.path.join(folder, "target", profile, "app")
+from kit import Case, Row, cargo, chain, service
 
 
 def start(env, case):
     option = case.options.get
-    argv = [binary(option("profile", "release")), *option("kind", "axum reqwest").split(),
-            option("threads", "4")]
+    argv = [cargo("rust", __file__, option("profile", "release")),
+            *option("kind", "axum reqwest").split(), option("threads", "4")]
     return chain(env, lambda next_url: service(env, "app", argv, next_url))
 
 
@@ -43,6 +32,8 @@ ROW = Row("Rust tokio", start, [
     Case(["joined", "fanjoin", "seqjoin"], "tasks that the request waits for"),
     Case(["fanset", "fanmany", "inner", "later"], "a JoinSet, many, a task in a task"),
     Case(["block", "fanblock"], "spawn_blocking"),
+    # written when the rule was done, and not used to find it
+    Case(["fanstream", "fanselect", "fanblockset", "intime"], "other ways to wait for tasks"),
     Case(["joined", "fanset", "block"], "tasks, one thread", threads="0"),
     Case(["joined", "fanset", "fanmany", "inner", "block"], "tasks, LTO", profile="lto"),
     Case(["joined", "fanset", "fanmany", "inner"], "tasks, stripped", profile="stripped"),

@@ -11,7 +11,11 @@ use std::{
 
 use axum::{extract::Request, response::Response, Router};
 use bytes::Bytes;
-use futures_util::{future::join_all, stream::FuturesUnordered, StreamExt};
+use futures_util::{
+    future::{join_all, select_all},
+    stream::{self, FuturesUnordered},
+    StreamExt,
+};
 use http_body_util::{BodyExt, Full};
 use hyper::{service::service_fn, StatusCode};
 use hyper_util::{
@@ -65,8 +69,13 @@ fn random(below: u64) -> u64 {
     })
 }
 
+/// NAP: microseconds at most, 5000 where it is not given. 0: measurements of cost.
 async fn nap() {
-    sleep(Duration::from_micros(random(5000))).await
+    static MAX: OnceLock<u64> = OnceLock::new();
+    let max = *MAX.get_or_init(|| env::var("NAP").ok().and_then(|us| us.parse().ok()).unwrap_or(5000));
+    if max > 0 {
+        sleep(Duration::from_micros(random(max))).await
+    }
 }
 
 impl App {
@@ -267,6 +276,46 @@ async fn handle(app: &Arc<App>, shape: &str, id: String, body: Bytes) -> Answer 
             let task = spawn(async move { own.one(&id).await });
             sleep(Duration::from_millis(20)).await;
             task.await.unwrap()
+        }
+        "fanstream" => {
+            let task = |n| {
+                let (app, id) = (app.clone(), id.clone());
+                spawn(async move { app.ask("one", &id, n, None).await })
+            };
+            let mut answers = stream::iter((0..4).map(task)).buffer_unordered(2);
+            let mut ok = true;
+            while let Some(answer) = answers.next().await {
+                ok &= answer.unwrap();
+            }
+            ok
+        }
+        "fanselect" => {
+            let task = |n| {
+                let (app, id) = (app.clone(), id.clone());
+                spawn(async move { app.ask("one", &id, n, None).await })
+            };
+            let (mut tasks, mut ok): (Vec<_>, _) = ((0..4).map(task).collect(), true);
+            while !tasks.is_empty() {
+                let (answer, _, rest) = select_all(tasks).await;
+                (tasks, ok) = (rest, ok & answer.unwrap());
+            }
+            ok
+        }
+        "fanblockset" => {
+            let mut set = JoinSet::new();
+            for n in 0..4 {
+                let (app, id) = (app.clone(), id.clone());
+                set.spawn_blocking(move || app.ask_blocking(&id, n));
+            }
+            let mut ok = true;
+            while let Some(answer) = set.join_next().await {
+                ok &= answer.unwrap();
+            }
+            ok
+        }
+        "intime" => {
+            let task = spawn(async move { own.one(&id).await });
+            timeout(Duration::from_secs(5), task).await.is_ok_and(|ok| ok.unwrap())
         }
         // three calls, one after the other, in a task
         "seqjoin" => spawn(async move { seq(&own, &id).await }).await.unwrap(),

@@ -329,12 +329,13 @@ async fn handle(app: &Arc<App>, shape: &str, id: String, body: Bytes) -> Answer 
             sleep(Duration::from_millis(20)).await;
             true
         }
-        // nobody waits for the flusher, its leader does for a while only, or somebody else does
+        // nobody waits for the flusher, its leader does for a moment only (a flusher that is done by
+        // then would have been waited for), or somebody else does
         "flush" => listed(app, id).0.await.unwrap_or(false),
         "part" => {
             let (told, flusher) = listed(app, id);
             if let Some(flusher) = flusher {
-                let _ = timeout(Duration::from_millis(2), flusher).await;
+                let _ = timeout(Duration::ZERO, flusher).await;
             }
             told.await.unwrap_or(false)
         }

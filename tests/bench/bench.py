@@ -57,6 +57,19 @@ def start_fastapi(env):
     return p, [p.pid]
 
 
+def start_flask(env):
+    p = apps.flask(env, apps.leaf(env, delay_ms=0).url)
+    return p, [p.pid]
+
+
+def start_pyqueue(env):
+    """Calls are made by threads that queue.Queue feeds (and that sleep at random: see the CPU)."""
+    port, behind = proc.free_port(), apps.leaf(env, delay_ms=0)
+    p = env.start("pyqueue", [proc.PYTHON, os.path.join(proc.ROOT, "tests/truth/rows/python-queue/app.py")],
+                  env={"LISTEN": f"127.0.0.1:{port}", "NEXT": behind.url + "/l"})
+    return apps._tcp(env, p, "127.0.0.1", port), [p.pid]
+
+
 def start_go(env):
     p = apps.gosvc(env, args=["-quick"])
     return p, [p.pid]
@@ -188,6 +201,9 @@ ROWS = [
         {"rps": (0.95, "min"), "p99": (1.15, "max")}),
     Row("httpx", "FastAPI + httpx call", start_fastapi, wrk("/f/call/1"),
         {"rps": (0.97, "min"), "p99": (1.15, "max")}),
+    Row("flask", "Flask threads + a call by requests", start_flask, wrk("/w/one/1")),
+    Row("pyqueue", "Python threads, a call out by one that queue.Queue feeds", start_pyqueue,
+        wrk("/a/pool/1")),
     Row("go", "Go net/http, 5-byte answer", start_go, wrk("/x")),
     Row("gocall", "Go net/http + a call out", start_go_calls, wrk("/g/one/1/0", 64)),
     Row("node", "Node http, 5-byte answer", start_node, wrk("/")),

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two servers that the rules of Python were not made with: Starlette on Hypercorn with httpx, and
-Sanic with aiohttp. Obeys tests/truth/README.md."""
+"""Servers that the rules of Python were not made with: Starlette on Hypercorn with httpx, Sanic with
+aiohttp; and one that changes its loop while it is traced. Obeys tests/truth/README.md."""
 import asyncio
 import os
 import random
 import sys
+import threading
 
 NEXT = os.environ["NEXT"]
 NOISE = float(os.environ.get("NOISE", "0")) / 1000
@@ -28,11 +29,12 @@ async def with_httpx(url, timeout, body):
 
 async def with_aiohttp(url, timeout, body):
     import aiohttp
-    if "aiohttp" not in client:
-        client["aiohttp"] = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=512))
-        client["aiohttp"]._retry_connection = False  # one call each, as the truth says
+    loop = asyncio.get_running_loop()
+    if loop not in client:
+        client[loop] = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=512))
+        client[loop]._retry_connection = False  # one call each, as the truth says
     try:
-        async with client["aiohttp"].request(
+        async with client[loop].request(
                 "GET" if body is None else "POST", url, data=body,
                 timeout=aiohttp.ClientTimeout(timeout)) as r:
             await r.read()
@@ -111,9 +113,54 @@ def sanic():
     app.run(host=HOST, port=int(PORT), single_process=True, motd=False, access_log=False)
 
 
-call = with_aiohttp if os.environ["SERVER"] == "sanic" else with_httpx
+served = 0
+
+
+async def site(on_request):
+    """aiohttp's server, beside another one on the same port."""
+    from aiohttp import web
+
+    async def handler(request):
+        body = await request.read() if request.method == "POST" else None
+        on_request()
+        return web.Response(text="x", status=await serve(request.path, body))
+    app = web.Application()
+    app.add_routes([web.route("*", "/{path:.*}", handler)])
+    runner = web.AppRunner(app, access_log=None, keepalive_timeout=60)
+    await runner.setup()
+    one = web.TCPSite(runner, HOST, int(PORT), reuse_port=True)
+    await one.start()
+    return one
+
+
+def changes():
+    """After so many requests it imports uvloop, and who connects from then on is served there."""
+    async def on_uvloop():
+        await site(lambda: None)
+        started.set()
+        await asyncio.Event().wait()
+
+    async def on_asyncio():
+        def count():
+            global served
+            served += 1
+            if served == int(os.environ["CHANGE_AT"]):
+                keep.add(asyncio.get_running_loop().create_task(change()))
+        first = await site(count)
+
+        async def change():
+            import uvloop
+            threading.Thread(target=uvloop.run, args=(on_uvloop(),), daemon=True).start()
+            await asyncio.to_thread(started.wait)
+            await first.stop()
+        await asyncio.Event().wait()
+    started = threading.Event()
+    asyncio.run(on_asyncio())
+
+
+call = with_httpx if os.environ["SERVER"] == "hypercorn" else with_aiohttp
 if __name__ == "__main__":
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-    sanic() if os.environ["SERVER"] == "sanic" else hypercorn()
+    {"sanic": sanic, "hypercorn": hypercorn, "changes": changes}[os.environ["SERVER"]]()
 elif os.environ["SERVER"] == "hypercorn":
     starlette = starlette()

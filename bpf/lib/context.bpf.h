@@ -64,7 +64,10 @@ static __always_inline __u64 py_context(const struct clew_proc *p, struct clew_t
 {
 	__u64 tstate = th ? th->tstate : 0, at[2] = {};
 
-	if (!tstate) {
+	/* C code that calls into Python may have another each time, and exec leaves none: its
+	 * memory may be another thread's by now
+	 */
+	if (!tstate || user_u64(tstate + p->py_thread) != thread_pointer()) {
 		tstate = py_tstate(p);
 		if (th)
 			th->tstate = tstate;

@@ -76,6 +76,7 @@ struct clew_proc {
 			__u8 py_values;	   /* enum clew_py_values */
 			__u8 py_uv;	   /* enum clew_py_uv: uvloop is loaded */
 			__u8 py_tuple;	   /* PyTupleObject.ob_item */
+			__u16 py_thread;   /* PyThreadState.thread_id */
 		};
 		struct {
 			__u16 java_self;     /* thread pointer -> JavaThread *; 0: not known */
@@ -214,7 +215,7 @@ struct clew_thread {
 			__u32 task_turn;
 			__u16 uv;      /* uvloop runs here */
 			__u16 serving; /* it read a request that it has not answered */
-			__u64 tstate;  /* the thread's PyThreadState, the same for its life */
+			__u64 tstate;  /* the PyThreadState that the thread had last */
 		};
 		struct {
 			__u64 node_at;	  /* address of the thread's current ids */

@@ -537,6 +537,7 @@ static void look_python(struct clew_look *l, const struct clew_map *lib, const s
 	rt->entry.py_values = (uint8_t)layout->values;
 	rt->entry.py_tuple = (uint8_t)layout->tuple;
 	rt->entry.py_ctx = (uint16_t)layout->ctx;
+	rt->entry.py_thread = (uint16_t)layout->thread_id;
 	rt->entry.py_task_ctx = (uint16_t)layout->task_ctx;
 	clew_look__sites(l, f, path);
 	if (l->maps.asyncio.end && !clew_look__has(l, CLEW_SITE_PY_TASK_INIT) &&

@@ -290,6 +290,7 @@ static void python(const __u8 *b)
 	native.proc.py_key = b[6];
 	native.proc.py_closure = b[7];
 	native.proc.py_values = b[8] & 3;
+	native.proc.py_thread = b[13];
 	if (b[9]) { /* a Task's constructor runs */
 		th.task = object(b[11]);
 		th.task_parent = object(b[10]);

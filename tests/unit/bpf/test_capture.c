@@ -483,6 +483,39 @@ static void test_java_collection(void **state)
 	native_fini();
 }
 
+/* The PyThreadState that a thread had is another thread's by now: C code gives them back. */
+static void test_python_thread(void **state)
+{
+	enum { BLOCK = 10, A = 20, B = 30 }; /* 8 the thread, 16 its context */
+	const struct clew_segment *seg;
+	struct native_sock s;
+
+	(void)state;
+	start(&s, NATIVE_64, true);
+	memset(java_heap, 0, sizeof(java_heap));
+	native.objects = java_heap;
+	native.objects_size = sizeof(java_heap);
+	native.task.thread.fsbase = addr(1);
+	native.proc.runtime = CLEW_RT_PYTHON;
+	native.proc.py_ctx = 16;
+	native.proc.py_thread = 8;
+	native.proc.py_specific = 8;
+	java_heap[2] = addr(BLOCK);
+	java_heap[BLOCK + 1] = addr(A);
+	java_heap[A + 1] = addr(1);
+	java_heap[A + 2] = 111;
+	seg = play(&s, CLEW_RECV, GET, NULL);
+	assert_int_equal(seg->ctx_kind, CLEW_CTX_PYTHON);
+	assert_int_equal(seg->ctx, 111);
+	assert_non_null(play(&s, CLEW_SEND, OK, NULL));
+	java_heap[A + 1] = 4711;
+	java_heap[BLOCK + 1] = addr(B);
+	java_heap[B + 1] = addr(1);
+	java_heap[B + 2] = 222;
+	assert_int_equal(play(&s, CLEW_RECV, GET, NULL)->ctx, 222);
+	native_fini();
+}
+
 /* A process may have more descriptors than 65,536: HashMap folds the hash of their numbers. */
 static void test_java_map(void **state)
 {
@@ -517,6 +550,7 @@ int main(void)
 		cmocka_unit_test(test_reused_address),
 		cmocka_unit_test(test_java_collection),
 		cmocka_unit_test(test_java_map),
+		cmocka_unit_test(test_python_thread),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

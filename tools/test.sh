@@ -45,6 +45,7 @@ suite e2e make --no-print-directory check-e2e
 suite faults make --no-print-directory check-faults FAULTS=short
 SUM=1 suite truth make --no-print-directory check-truth-ci
 SUM=1 suite vm make --no-print-directory check-vm-short
+suite counted make --no-print-directory bench-counted-short
 if [ -e "$tmp/bad" ]; then
 	cat "$tmp/bad"
 fi

@@ -45,7 +45,8 @@ BEHIND = """
     src/pipeline.c src/correlate/correlate.c src/correlate/ids.c src/correlate/join.c src/correlate/join_unix.c
     src/correlate/link.c src/correlate/map.c src/correlate/node.c src/correlate/rule.c src/correlate/rule_go.c
     src/correlate/rule_haproxy.c src/correlate/rule_java.c src/correlate/rule_nginx.c src/correlate/rule_node.c
-    src/correlate/rule_python.c src/correlate/rule_python_work.c src/correlate/rule_rust.c src/correlate/rule_thread.c
+    src/correlate/rule_python.c src/correlate/rule_python_queue.c src/correlate/rule_python_work.c
+    src/correlate/rule_rust.c src/correlate/rule_thread.c
     src/sample/sample.c
 """.split()
 

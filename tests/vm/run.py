@@ -57,6 +57,15 @@ class Guest:
         self.timed_out = False
 
 
+def missing(name):
+    """Why there can be no guest with this kernel, or "". Fetches the kernel if need be."""
+    if not shutil.which("qemu-system-x86_64"):
+        return "no qemu-system-x86_64: make deps installs it"
+    done = subprocess.run([os.path.join(HERE, "kernels.sh"), name], stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE, text=True, check=False)
+    return (done.stderr.strip().splitlines() or ["no reason given"])[-1] if done.returncode else ""
+
+
 def kernel_dir(name):
     run = subprocess.run([os.path.join(HERE, "kernels.sh"), name], stdout=subprocess.PIPE,
                          check=False, text=True)

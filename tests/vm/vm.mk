@@ -51,8 +51,10 @@ check-vm-tools:
 # What tracing costs the target, in instructions: clew's rows and layers against the figures that
 # were accepted, or TRACER, the command that is paid for. COUNTED="--rows go --update" takes more.
 BENCH_COUNTED_KERNEL ?= 6.1
-.PHONY: bench-counted
-bench-counted: all apps $(VM_B)/load
+.PHONY: bench-counted bench-counted-short
+# One cell, the one that a change of the hooks shows in: part of `make test`.
+bench-counted-short: COUNTED = --rows nginx --layers fentry --requests 1500
+bench-counted bench-counted-short: all apps $(VM_B)/load
 	$(Q)tests/vm/counted.py $(BENCH_COUNTED_KERNEL) --load $(VM_B)/load --out $(VM_B)/counted \
 		$(if $(TRACER),$(COUNTED) -- $(TRACER),--clew $(B)/clew --gosvc $(BINS)/gosvc \
 		--baseline tests/bench/counted.json --requests 4000 --timeout 3000 $(COUNTED))

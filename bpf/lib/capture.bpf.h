@@ -296,6 +296,29 @@ static __always_inline __u32 stream_pos(struct clew_kconn *c, const struct io *i
 	return tcp_after(sk, io->dir) - io->ret;
 }
 
+/*
+ * Two threads may use a connection: the one that sends a request may still be in that call, and so
+ * tell of it last, when another one has read the answer. (A FIN counts as a byte that was sent.)
+ */
+static __always_inline void note_order(struct clew_kconn *c, struct io *io, struct sock *sk,
+				       __u32 seq)
+{
+	__u32 told = c->upos[CLEW_SEND], end = seq + io->ret;
+	__u8 state;
+
+	if (c->family == CLEW_AF_UNIX)
+		return;
+	if (io->dir == CLEW_SEND) {
+		if (!told || (__s32)(end - told) > 0)
+			c->upos[CLEW_SEND] = end;
+		return;
+	}
+	state = FIELD(sock, sk, __sk_common.skc_state);
+	if (told && (state == CLEW_TCP_ESTABLISHED || state == CLEW_TCP_CLOSE_WAIT) &&
+	    (__s32)(tcp_after(sk, CLEW_SEND) - told) > 0)
+		io->flags |= CLEW_SEG_AHEAD;
+}
+
 /* TCP counts what came in: is this the first byte, with nothing sent before? */
 static __always_inline bool is_first_read(const struct clew_kconn *c, const struct io *io,
 					  struct sock *sk, __u32 seq)
@@ -440,6 +463,7 @@ static __always_inline int capture(struct clew_proc *p, struct work *w, struct c
 	bool flip, calls;
 
 	cut->seq = stream_pos(c, io, sk);
+	note_order(c, io, sk, cut->seq);
 	if (c->last_dir == 0xff && !c->from_start)
 		c->from_start = is_first_read(c, io, io->sk, cut->seq);
 	flip = c->last_dir != io->dir;

@@ -262,7 +262,8 @@ struct clew_kconn {
 	__u64 ino;	 /* the socket's inode number: tells a reused address */
 	__u64 opened_ts; /* connect() */
 	__u32 budget; /* payload bytes that may still be copied in this direction; ignored: calls */
-	__u32 upos[2]; /* Unix: stream position by direction */
+	__u32 upos[2]; /* Unix: stream position by direction; TCP: what was told to be sent, 0:
+			  nothing */
 	__u16 family;
 	__u8 class; /* enum clew_conn_class */
 	__u8 role;

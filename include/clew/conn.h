@@ -38,6 +38,9 @@ struct clew_conn {
 	struct clew_conn_dir dir[2];
 	const struct clew_proto_ops *proto;
 	void *parser;
+	/* read before what was sent before it has been told of (CLEW_SEG_AHEAD); oldest first */
+	struct clew_early *early;
+	uint32_t nr_early;
 	uint32_t open_exchanges; /* exchanges of this connection that some stage still holds */
 	struct clew_conns *owner;
 	struct clew_conn *lru_prev, *lru_next; /* least recently fed first */

@@ -90,6 +90,9 @@ enum clew_segment_flags {
 	CLEW_SEG_NOBYTES = 1 << 2, /* sendfile, splice, page contents: bytes cannot be seen */
 	CLEW_SEG_LATE = 1 << 3,	   /* first segment of a connection met after it was opened */
 	CLEW_SEG_CUT = 1 << 4,	   /* the copy of the bytes failed (page not present): cap is 0 */
+	/* a read, and more bytes were sent before it than have been told of: another thread is
+	 * still in the call that sent them, and its segment follows */
+	CLEW_SEG_AHEAD = 1 << 5,
 };
 
 /* Who waits in event loops is not watched: that CLEW_SEG_LOOP is missing proves nothing. */

@@ -17,7 +17,15 @@
 #define DYING_NS	   (2 * SECOND)
 #define FREE_EXCHANGES_MAX 4096
 #define EXITED_SLOTS	   4096		 /* processes between two ticks; half of them used */
-#define KEPT_MAX	   (64ULL << 20) /* bytes of heads that are not complete, all connections */
+#define KEPT_MAX	   (64ULL << 20) /* bytes that are not parsed yet, all connections */
+#define EARLY_MAX	   16		 /* segments of one connection that wait */
+#define EARLY_NS	   (SECOND / 10)
+
+/* A segment that waits for another one, which comes from another thread (CLEW_SEG_AHEAD). */
+struct clew_early {
+	struct clew_early *next;
+	struct clew_segment seg; /* and its bytes */
+};
 
 enum conn_state { CONN_NEW, CONN_PARSING, CONN_IGNORED };
 
@@ -211,8 +219,11 @@ static void parser_free(struct clew_conns *conns, struct clew_conn *c, uint64_t 
 	c->parser = NULL;
 }
 
+static void feed_early(struct clew_conns *conns, struct clew_conn *c);
+
 static void conn_close(struct clew_conns *conns, struct clew_conn *c, uint64_t ts)
 {
+	feed_early(conns, c);
 	/* It may be noticed late that nobody reads a dead socket any more: it ended when it died */
 	if (c->dying_ts)
 		ts = c->dying_ts > c->last_ts ? c->dying_ts : c->last_ts;
@@ -267,6 +278,7 @@ static int on_close(struct clew_conns *conns, const struct clew_conn_close *ev)
 	if (!c)
 		return CLEW_EVENT_USED; /* evicted before */
 	if (ev->reason == CLEW_CLOSE_LOCAL) {
+		feed_early(conns, c);
 		c->dir[CLEW_SEND].eof = 1;
 		conns->feeding = c;
 		if (c->parser)
@@ -371,12 +383,12 @@ static enum clew_verdict feed_bytes(struct clew_conn *c, const struct clew_segme
 }
 
 static int feed_parser(struct clew_conns *conns, struct clew_conn *c,
-		       const struct clew_segment *seg)
+		       const struct clew_segment *seg, uint64_t ts)
 {
 	struct clew_conn_dir *d = &c->dir[seg->dir];
 	enum clew_verdict v = CLEW_PROTO_MORE;
 	struct clew_feed f = {
-		.ts = seg->h.ts,
+		.ts = ts,
 		.pid = seg->h.pid,
 		.tid = seg->h.tid,
 		.turn = seg->h.turn,
@@ -411,6 +423,73 @@ static int feed_parser(struct clew_conns *conns, struct clew_conn *c,
 	return CLEW_EVENT_USED;
 }
 
+/* What waits is fed now, whether what it waited for has come or not. */
+static void feed_early(struct clew_conns *conns, struct clew_conn *c)
+{
+	struct clew_conn *outer = conns->feeding;
+
+	conns->feeding = c;
+	while (c->early) {
+		struct clew_early *e = c->early;
+
+		c->early = e->next;
+		c->nr_early--;
+		if (c->state == CONN_PARSING)
+			feed_parser(conns, c, &e->seg, e->seg.h.ts);
+		on_keep(conns, -(int64_t)e->seg.h.size);
+		free(e);
+	}
+	conns->feeding = outer;
+}
+
+/* False: it cannot wait. */
+static bool keep_early(struct clew_conns *conns, struct clew_conn *c,
+		       const struct clew_segment *seg)
+{
+	struct clew_early **end = &c->early, *e;
+
+	if (c->nr_early == EARLY_MAX || !on_keep(conns, seg->h.size))
+		return false;
+	e = malloc(offsetof(struct clew_early, seg) + seg->h.size);
+	if (!e) {
+		on_keep(conns, -(int64_t)seg->h.size);
+		return false;
+	}
+	e->next = NULL;
+	memcpy(&e->seg, seg, seg->h.size);
+	while (*end)
+		end = &(*end)->next;
+	*end = e;
+	c->nr_early++;
+	return true;
+}
+
+/*
+ * The directions of a connection against one another. What is read while something that was sent
+ * before has not been told of waits for that, which was then sent no later than the read.
+ */
+static int feed_in_order(struct clew_conns *conns, struct clew_conn *c,
+			 const struct clew_segment *seg)
+{
+	uint64_t ts = seg->h.ts;
+	int drop;
+
+	if (c->early && ts > c->early->seg.h.ts + EARLY_NS)
+		feed_early(conns, c);
+	if (seg->dir == CLEW_RECV && (c->early || seg->flags & CLEW_SEG_AHEAD)) {
+		if (keep_early(conns, c, seg))
+			return CLEW_EVENT_USED;
+		feed_early(conns, c);
+	}
+	if (c->state != CONN_PARSING)
+		return CLEW_EDROP_NOT_HTTP;
+	if (c->early && ts > c->early->seg.h.ts)
+		ts = c->early->seg.h.ts;
+	drop = feed_parser(conns, c, seg, ts);
+	feed_early(conns, c);
+	return drop;
+}
+
 static int on_segment(struct clew_conns *conns, const struct clew_segment *seg)
 {
 	struct clew_conn *c;
@@ -438,7 +517,7 @@ static int on_segment(struct clew_conns *conns, const struct clew_segment *seg)
 	if (c->state != CONN_PARSING)
 		return CLEW_EDROP_NOT_HTTP;
 	conns->feeding = c;
-	drop = feed_parser(conns, c, seg);
+	drop = feed_in_order(conns, c, seg);
 	conns->feeding = NULL;
 	return drop;
 }
@@ -495,8 +574,8 @@ int clew_conns__feed(struct clew_conns *conns, const struct clew_event *ev)
 
 /* ---- time ------------------------------------------------------------------------------ */
 
-/* Unix sockets tell nothing when they close, dead TCP sockets may still be read: both are
- * settled here, at most once a second. */
+/* Unix sockets tell nothing when they close, dead TCP sockets may still be read, what a segment
+ * waits for may never come: settled here, at most once a second. */
 void clew_conns__tick(struct clew_conns *conns, uint64_t now)
 {
 	struct clew_conn *c, *next;
@@ -507,6 +586,8 @@ void clew_conns__tick(struct clew_conns *conns, uint64_t now)
 			conn_close(conns, c, now);
 		else if (conns->nr_exited && has_exited(conns, c))
 			conn_close(conns, c, now);
+		else if (c->early && now > c->early->seg.h.ts + EARLY_NS)
+			feed_early(conns, c);
 	}
 	if (conns->nr_exited)
 		memset(conns->exited, 0, sizeof(conns->exited));

@@ -26,8 +26,8 @@
  *    request is accepted if the queue is empty when it arrives, i.e. the hidden end belonged to
  *    a request whose answer was seen to its end; otherwise `doubt`.
  * 6. A response without a request is passed over. It may answer a request from before the
- *    connection was met; or one whose event is still on its way (two threads of a process may
- *    report the sending and the receiving in the wrong order). `suspect` remembers it: a request
+ *    connection was met; or one whose event is still on its way (two threads of a process, which
+ *    the connection stage could not put in order). `suspect` remembers it: a request
  *    that is not younger than that response was answered by it, and is dropped; if a second
  *    request arrives before the first has an answer, the first was answered by that response
  *    too, or the client pipelines: both are dropped, `doubt`.

@@ -214,6 +214,32 @@ static void test_fin(void **state)
 	native_fini();
 }
 
+/* Another thread has sent, and is still in that call: what is read meanwhile says so. */
+static void test_ahead(void **state)
+{
+	const struct clew_segment *seg;
+	struct native_sock s;
+
+	(void)state;
+	start(&s, NATIVE_64, false);
+	seg = play(&s, CLEW_SEND, GET, NULL);
+	assert_int_equal(seg->flags & CLEW_SEG_AHEAD, 0);
+	seg = play(&s, CLEW_RECV, OK, NULL);
+	assert_int_equal(seg->flags & CLEW_SEG_AHEAD, 0);
+	native_tcp(&s)->write_seq += 30; /* behind tcp_sendmsg, before the hook */
+	seg = play(&s, CLEW_RECV, OK, NULL);
+	assert_int_equal(seg->flags & CLEW_SEG_AHEAD, CLEW_SEG_AHEAD);
+	native_tcp(&s)->write_seq -= strlen(GET);
+	seg = play(&s, CLEW_SEND, GET, NULL); /* the next one, so all is told */
+	seg = play(&s, CLEW_RECV, OK, NULL);
+	assert_int_equal(seg->flags & CLEW_SEG_AHEAD, 0);
+	native_tcp(&s)->write_seq++; /* its own FIN */
+	s.u.sk.__sk_common.skc_state = CLEW_TCP_FIN_WAIT1;
+	seg = play(&s, CLEW_RECV, OK, NULL);
+	assert_int_equal(seg->flags & CLEW_SEG_AHEAD, 0);
+	native_fini();
+}
+
 /* One of another protocol is left alone: at once when it was seen from its start, else later. */
 static void test_other_protocol(void **state)
 {
@@ -543,6 +569,7 @@ int main(void)
 		cmocka_unit_test(test_many_small_buffers),
 		cmocka_unit_test(test_budget),
 		cmocka_unit_test(test_fin),
+		cmocka_unit_test(test_ahead),
 		cmocka_unit_test(test_other_protocol),
 		cmocka_unit_test(test_fastcgi),
 		cmocka_unit_test(test_end_of_a_page),

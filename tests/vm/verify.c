@@ -23,6 +23,7 @@
 
 #include <clew/bpf.h>
 #include "clew.skel.h"
+#include "probe/features_bpf.h"
 
 #define LOG_STEPS  1 /* BPF_LOG_LEVEL1, BPF_LOG_STATS: include/linux/bpf_verifier.h */
 #define LOG_STATS  4
@@ -36,6 +37,7 @@
 static char failed[MAX_FAILED][NAME_MAX];
 static int nr_failed;
 static bool explaining;
+static int fexit_refused; /* -errno of a kernel without trampolines, as a fexit program needs */
 
 /* Index in `failed`, or -1. */
 static int find_failed(const char *name)
@@ -65,6 +67,8 @@ static bool kernel_has(const struct btf *btf, const struct bpf_program *prog)
 		snprintf(name, sizeof(name), "btf_trace_%s", slash + 1);
 		return btf__find_by_name_kind(btf, name, BTF_KIND_TYPEDEF) > 0;
 	}
+	if (!strncmp(hook, "fexit/", 6) && fexit_refused)
+		return false;
 	if (!strncmp(hook, "fexit/", 6) || !strncmp(hook, "kprobe/", 7) ||
 	    !strncmp(hook, "kretprobe/", 10))
 		return btf__find_by_name_kind(btf, slash + 1, BTF_KIND_FUNC) > 0;
@@ -300,6 +304,10 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	libbpf_set_print(listen);
+	fexit_refused = features_bpf__fexit("do_epoll_wait");
+	if (fexit_refused)
+		fprintf(stderr, "verify: left out: fexit programs: %s\n",
+			features_bpf__strerror(fexit_refused));
 	do {
 		before = nr_failed;
 		err = load(btf, path);

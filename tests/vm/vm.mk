@@ -29,10 +29,15 @@ $(VM_B)/deeds: tests/vm/deeds.c tests/vm/deeds_move.c tests/vm/deeds.h
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS_ALL) -D_GNU_SOURCE -pthread -o $@ $(filter %.c,$^)
 
-$(VM_B)/verify: tests/vm/verify.c $(SKEL)
+$(VM_B)/verify: tests/vm/verify.c $(SKEL) $(B)/libclew.a
 	$(say) CC $<
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS_ALL) $(CPPFLAGS_ALL) -o $@ $< -lbpf -lelf -lz
+	$(Q)$(CC) $(CFLAGS_ALL) $(CPPFLAGS_ALL) -o $@ $< $(B)/libclew.a -lbpf -lelf -lz
+
+# Every BPF program that this kernel has a hook for, by its own verifier: what each needed. Root.
+.PHONY: check-bpf
+check-bpf: $(VM_B)/verify
+	$(Q)$<
 
 # clew on other kernels, and whether vmlinux/ tells the truth about them. check-vm-short: the oldest
 # and the newest, without the end-to-end suite; that the programs load on those between. VM_UPDATE=1 accepts what the verifier needs now.

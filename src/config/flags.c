@@ -98,11 +98,11 @@ static int flags__one(struct config_flags *fl, int id, const char *arg, const ch
 		fl->file = arg;
 		return 0;
 	case FLAG_LISTEN:
-	case FLAG_NO_LISTEN:
 		return config__fail(errbuf, n,
-				    "--%slisten: not supported yet; expected no such flag (this "
-				    "version has no API and no page)",
-				    id == FLAG_NO_LISTEN ? "no-" : "");
+				    "--listen: not supported yet; expected no such flag (this "
+				    "version has no API and no page)");
+	case FLAG_NO_LISTEN: /* nothing does */
+		return 0;
 	}
 	key = &config_keys[id - FLAG_KEYS];
 	if (!flag__fits(key, command))
@@ -119,11 +119,12 @@ static int flags__bad(int c, char **words, char *errbuf, size_t n)
 	if (c == ':')
 		return config__fail(errbuf, n, "%.64s: the value is missing; expected one", word);
 	if (strncmp(word, "--", 2) && optopt)
-		return config__fail(errbuf, n, "-%c: unknown flag; expected one of --help", optopt);
+		return config__fail(errbuf, n, "-%c: unknown flag; expected one that --help lists",
+				    optopt);
 	if (optopt)
 		return config__fail(errbuf, n, "%.64s: takes no value; expected the flag alone",
 				    word);
-	return config__fail(errbuf, n, "%.64s: unknown flag; expected one of --help", word);
+	return config__fail(errbuf, n, "%.64s: unknown flag; expected one that --help lists", word);
 }
 
 static int flags__operands(struct config_flags *fl, char **words, int nr, const char *command,

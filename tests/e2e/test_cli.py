@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Wrong use and bad surroundings: one clear line, exit code 2 for wrong use, 1 for failure."""
+import json
 import os
 import re
 import subprocess
@@ -49,10 +50,15 @@ def test_config():
 
 
 def test_help_and_version():
-    for args in (["--help"], ["run", "--help"], ["version"]):
+    for args in (["--help"], ["run", "--help"], ["version"], ["version", "--help"],
+                 ["--version"]):
         got, out, err = clew.command(*args)
         case.proof(" ".join(args), f"exit {got}, {len(out)} bytes", "exit 0, something printed",
                    got == 0 and len(out) > 4)
+    got, out, _ = clew.command("version", "--json")
+    case.proof("version --json", out.strip(), "one object with the version",
+               got == 0 and "version" in json.loads(out))
+    expect("version with another word", ["version", "now"], 2, '"now"')
 
 
 def test_surroundings():

@@ -43,10 +43,15 @@ check-harness: apps
 check-e2e: all apps $(B)/tests/e2e/otlp/send_spans
 	$(Q)B=$(B) $(PYTHON3) tests/e2e/run.py $(T)
 
+# The whole of it takes some two hours and writes docs/truth.md and its summary in README.md;
+# truth-table writes them from the cells of earlier runs, FROM="A.json B.json".
 check-truth: all apps
 	$(Q)B=$(B) $(PYTHON3) tests/truth/run.py --json $(B)/truth.json --md $(B)/truth.md \
-		$(if $(CONC),--conc $(CONC)) $(if $(COUNT),--count $(COUNT)) \
-		$(T)
+		$(if $(CONC),--conc $(CONC)) $(if $(COUNT),--count $(COUNT)) $(T)$(if $(T)$(CONC)$(COUNT),,; \
+		code=$$?; $(PYTHON3) tests/truth/table.py $(B)/truth.json; exit $$code)
+.PHONY: truth-table
+truth-table:
+	$(Q)$(PYTHON3) tests/truth/table.py $(or $(FROM),$(B)/truth.json)
 
 # The same, short, and whether the harness would notice: runs the rows of CI, replays them damaged
 # and with agents that are broken on purpose.

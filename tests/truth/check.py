@@ -270,13 +270,13 @@ def check_unanswered(report, found, roots):
                            f"{(s.end - over.end) / 1e6:.1f} ms behind its caller's answer")
 
 
-def check_durations(report, found, records):
+def check_durations(report, found, records, slack_ms):
     for r in records:
         s = found.get((otlp.SERVER, r["path"]))
         if s is None:
             continue
         client = (r["end"] - r["start"]) / 1e6
-        room = max(1.0, client * 0.05)
+        room = max(slack_ms, client * 0.05)
         report.n["durations"] += 1
         report.off_ms.append(client - s.ms)
         if abs(client - s.ms) > room:
@@ -284,8 +284,9 @@ def check_durations(report, found, records):
 
 
 def check(spans, records, pids=None, ends=("l",), traced=ALL, min_recall=0.99,
-          min_durations=0.99, ignore=("/ready",), min_inproc=None, behind=None):
-    """Compare; `records` are the load generator's. Returns a Report with its bars filled in."""
+          min_durations=0.99, ignore=("/ready",), min_inproc=None, behind=None, slack_ms=1):
+    """Compare; `records` are the load generator's, slack_ms is what the client itself may take
+    beside each request. Returns a Report with its bars filled in."""
     report = Report()
     report.n["failed requests"] = sum("error" in r for r in records)
     good = [r for r in records if "error" not in r]
@@ -302,12 +303,12 @@ def check(spans, records, pids=None, ends=("l",), traced=ALL, min_recall=0.99,
     check_traces(report, [s for s in spans if s.path not in ignore], by_id, noise)
     check_attrs(report, found, roots, pids or {}, answers)
     check_unanswered(report, found, roots)
-    check_durations(report, found, good)
-    set_bars(report, min_recall, min_inproc or {}, min_durations)
+    check_durations(report, found, good, slack_ms)
+    set_bars(report, min_recall, min_inproc or {}, min_durations, slack_ms)
     return report
 
 
-def set_bars(report, min_recall, min_inproc, min_durations):
+def set_bars(report, min_recall, min_inproc, min_durations, slack_ms):
     report.bar("requests", report.n["requests"], "> 0", report.n["requests"])
     for what in ("failed requests", "unexpected answers", "missing spans", "duplicate spans",
                  "span ids given twice", "unexpected spans", "foreign spans",
@@ -322,7 +323,7 @@ def set_bars(report, min_recall, min_inproc, min_durations):
             report.bar(f"{title} {NAMES[svc]}", f"{got:.4f}", f">= {bar}", got >= bar)
     n = report.n["durations"]
     share = 1 - report.n["durations off"] / n if n else 0.0
-    report.bar("durations off", f"{share:.4f} within max(1 ms, 5 %) of the client's",
+    report.bar("durations off", f"{share:.4f} within max({slack_ms:g} ms, 5 %) of the client's",
                f">= {min_durations}", share >= min_durations)
 
 

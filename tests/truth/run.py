@@ -22,6 +22,7 @@ sys.path[:0] = [HERE, os.path.join(HERE, "..", "e2e")]
 import check  # noqa: E402
 import kit  # noqa: E402
 import shapes  # noqa: E402
+import table  # noqa: E402
 from harness import apps, case, proc  # noqa: E402
 from harness.clew import Clew  # noqa: E402
 
@@ -136,60 +137,27 @@ def main():
         for row, one, _ in todo:
             print(f"{row.name}{':' + one.name if one.name else ''}  {' '.join(sorted(row.tags))}")
         return 0
-    table, skipped, unable = [], 0, {}
+    cells, skipped, unable = [], 0, {}
     for row, one, conc in todo:
         try:
             if row.name in unable:
                 raise unable[row.name]
             kit.need(*row.needs)
-            table.append(run_cell(row, one, conc, a.count or COUNT.get(conc, COUNT_ELSE)))
+            cells.append(run_cell(row, one, conc, a.count or COUNT.get(conc, COUNT_ELSE)))
         except case.Skip as e:
             if row.name not in unable:
                 print(f"{row.title}: skipped: {e}", flush=True)
             unable[row.name] = e
             skipped += 1
-    for path, text in ((a.json, json.dumps(table, indent=1)), (a.md, markdown(table, concs))):
+    for path, text in ((a.json, json.dumps(cells, indent=1)), (a.md, table.markdown(cells))):
         if path:
             with open(path, "w") as f:
                 f.write(text)
-    passed = sum(c["ok"] for c in table)
+    passed = sum(c["ok"] for c in cells)
     if not todo:
         print("no row selected")
-    print(f"{passed} passed, {len(table) - passed} failed, {skipped} skipped")
-    return 1 if passed < len(table) or not todo else 0
-
-
-def rows_of(table):
-    return {title: [c for c in table if c["row"] == title]
-            for title in dict.fromkeys(c["row"] for c in table)}
-
-
-def links_text(cells, label):
-    """right/wrong of all links with this label, in the process and across, and their precision."""
-    n = {v: sum(links.get(v, 0) for c in cells for name, links in c["links"].items()
-                if name.endswith(" " + label)) for v in ("right", "wrong")}
-    total = n["right"] + n["wrong"]
-    return f"{n['right']}/{n['wrong']} ({n['right'] / total:.4f})" if total else "-"
-
-
-def markdown(table, concs):
-    lines = ["# Measured truth", "", "By `make check-truth`. Client calls right / none / wrong, at "
-             "c requests at a time; cells that missed a bar are **bold**.", "",
-             "| Application | " + " | ".join(f"c={c}" for c in concs) + " |",
-             "|---|" + "---|" * len(concs)]
-    for title, cells in rows_of(table).items():
-        text = {c["conc"]: "{1}{0[right]}/{0[none]}/{0[wrong]}{1}".format(c, "" if c["ok"] else "**")
-                for c in cells}
-        lines.append(f"| {title} | " + " | ".join(text.get(c, "-") for c in concs) + " |")
-    lines += ["", "All links of a row, right/wrong (precision): exact, inferred; then what went with "
-              "them.", "", "| Application | exact | inferred | spans missing | twice | mixed traces | "
-              "background calls left roots | durations off |", "|---|---|---|---|---|---|---|---|"]
-    for title, cells in rows_of(table).items():
-        n = {k: sum(c.get(k.replace(" ", "_"), 0) for c in cells) for k in COUNTED + ("durations",)}
-        lines.append(f"| {title} | {links_text(cells, 'exact')} | {links_text(cells, 'inferred')} | "
-                     f"{n['missing spans']} | {n['duplicate spans']} | {n['mixed traces']} | "
-                     f"{n['background roots']} | {n['durations off']} of {n['durations']} |")
-    return "\n".join(lines) + "\n"
+    print(f"{passed} passed, {len(cells) - passed} failed, {skipped} skipped")
+    return 1 if passed < len(cells) or not todo else 0
 
 
 if __name__ == "__main__":

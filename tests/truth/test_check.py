@@ -15,6 +15,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "e2e")]
 import check  # noqa: E402
 import synth  # noqa: E402
+import table  # noqa: E402
 from harness import otlp  # noqa: E402
 
 SHAPES = ["one", "seq", "gather", "post", "err", "slow"]
@@ -323,6 +324,23 @@ def test_command_line():
         export.spans.pop()
         code, out = run()
         assert code == 1 and "FAIL missing spans" in out, out
+
+
+def test_table():
+    """The published table: what missed a bar is bold, and the sums are of all cells."""
+    def cell(conc, ok, right, wrong):
+        return {"row": "R", "conc": conc, "ok": ok, "right": right, "none": 1, "wrong": wrong,
+                "links": {"in exact": {"right": right}, "to inferred": {"wrong": wrong}},
+                "missing_spans": wrong}
+
+    cells = [cell(1, True, 5, 0), cell(8, False, 7, 2)]
+    text = table.markdown(cells)
+    assert "| R | 5/1/0 | **7/1/2** | 12/0 | 0/2 |" in text, text
+    assert "2 cells, 1 of them missed a bar; 12 exact links, 0 wrong; 0 inferred links, 2 wrong" \
+        in text, text
+    assert "- R, c=8: 2/0/0" in text and "c=1:" not in text, text
+    short = table.summary(cells, {"R": ("Row", 0.0)})
+    assert short.endswith("| Row | - | - | **12/2/2** |\n"), short
 
 
 def main():

@@ -94,6 +94,15 @@ static __always_inline void on_listen(struct sock *sk)
 		proc_emit(CLEW_EV_LISTEN, 0, port, NULL);
 }
 
+/* sk_shutdown is set before the state: tcp_close, inet_shutdown (net/ipv4). */
+static __always_inline __u32 close_reason(struct sock *sk, int state, bool held)
+{
+	if (state == CLEW_TCP_CLOSE)
+		return held ? CLEW_CLOSE_HELD : CLEW_CLOSE_GONE;
+	return BPF_CORE_READ(sk, sk_shutdown) & CLEW_RCV_SHUTDOWN ? CLEW_CLOSE_BOTH
+								  : CLEW_CLOSE_LOCAL;
+}
+
 /*
  * Runs for every TCP socket of the machine, some of it in interrupt context: a closing socket is
  * found by its address alone; only connect() and listen() ask who runs, and they are called by
@@ -136,9 +145,7 @@ int clew_sock_state(struct bpf_raw_tracepoint_args *ctx)
 	}
 	held = state == CLEW_TCP_CLOSE && BPF_CORE_READ(sk, sk_socket);
 	if (c->announced)
-		conn_emit_close(c->id, held			 ? CLEW_CLOSE_HELD
-				       : state == CLEW_TCP_CLOSE ? CLEW_CLOSE_GONE
-								 : CLEW_CLOSE_LOCAL);
+		conn_emit_close(c->id, close_reason(sk, state, held));
 	if (held)
 		c->dead = 1;
 	else if (state == CLEW_TCP_CLOSE)

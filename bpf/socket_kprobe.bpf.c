@@ -26,7 +26,6 @@
 #include "lib/syscalls.bpf.h"
 
 #define CLEW_MSG_PEEK	  2 /* include/linux/socket.h */
-#define CLEW_RCV_SHUTDOWN 1 /* include/net/sock.h */
 
 /* What a thread's call needs at its end. It stays when the call is over: see tcp_moved(). */
 struct call {

@@ -5,11 +5,12 @@
 
 #include "base.bpf.h"
 
-#define CLEW_AF_UNIX	 1
-#define CLEW_AF_INET	 2
-#define CLEW_AF_INET6	 10
-#define CLEW_SOCK_STREAM 1
-#define CLEW_IPPROTO_TCP 6
+#define CLEW_AF_UNIX	  1
+#define CLEW_AF_INET	  2
+#define CLEW_AF_INET6	  10
+#define CLEW_SOCK_STREAM  1
+#define CLEW_IPPROTO_TCP  6
+#define CLEW_RCV_SHUTDOWN 1 /* include/net/sock.h */
 
 enum { /* include/net/tcp_states.h; from TIME_WAIT on the peer's FIN may have come */
        CLEW_TCP_ESTABLISHED = 1,

@@ -153,6 +153,7 @@ enum clew_close_reason {
 	CLEW_CLOSE_GONE = 2,   /* the socket is closed for good */
 	CLEW_CLOSE_REUSED = 3, /* its kernel address now belongs to another socket */
 	CLEW_CLOSE_HELD = 4,   /* dead for TCP, but its process has it open: may read what came */
+	CLEW_CLOSE_BOTH = 5,   /* this side sent FIN, and will read nothing that comes from now on */
 };
 
 struct clew_conn_close {

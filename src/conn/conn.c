@@ -277,16 +277,16 @@ static int on_close(struct clew_conns *conns, const struct clew_conn_close *ev)
 
 	if (!c)
 		return CLEW_EVENT_USED; /* evicted before */
-	if (ev->reason == CLEW_CLOSE_LOCAL) {
+	if (!c->dying_ts && (ev->reason == CLEW_CLOSE_BOTH || ev->reason == CLEW_CLOSE_HELD))
+		c->dying_ts = ev->h.ts;
+	if (ev->reason == CLEW_CLOSE_LOCAL || ev->reason == CLEW_CLOSE_BOTH) {
 		feed_early(conns, c);
 		c->dir[CLEW_SEND].eof = 1;
 		conns->feeding = c;
 		if (c->parser)
 			c->proto->eof(c->parser, CLEW_SEND, ev->h.ts);
 		conns->feeding = NULL;
-	} else if (ev->reason == CLEW_CLOSE_HELD) {
-		c->dying_ts = ev->h.ts;
-	} else {
+	} else if (ev->reason != CLEW_CLOSE_HELD) {
 		conn_close(conns, c, ev->h.ts);
 	}
 	return CLEW_EVENT_USED;

@@ -368,7 +368,7 @@ static void on_close(struct clew_correlate *co, const struct clew_conn_close *ev
 	if (!conn)
 		return;
 	co_rule__closed(co, conn);
-	if (ev->reason == CLEW_CLOSE_LOCAL)
+	if (ev->reason == CLEW_CLOSE_LOCAL || ev->reason == CLEW_CLOSE_BOTH)
 		return; /* the other direction may go on */
 	co_map__del(&co->conns, ev->conn_id, 0);
 }

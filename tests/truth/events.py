@@ -16,7 +16,7 @@ SEGMENT, OPEN, CLOSE, FORK, EXEC, EXIT, LISTEN, EDGE = range(1, 9)
 CLOCK, PROC_INFO, STATS = 32, 33, 34
 NAMES = {SEGMENT: "segment", OPEN: "open", CLOSE: "close", FORK: "fork", EXEC: "exec", EXIT: "exit",
          LISTEN: "listen", EDGE: "edge", CLOCK: "clock", PROC_INFO: "info", STATS: "stats"}
-REASONS = {1: "local", 2: "gone", 3: "reused", 4: "held"}
+REASONS = {1: "local", 2: "gone", 3: "reused", 4: "held", 5: "both"}
 
 Event = namedtuple("Event", "type pid tid turn ts raw")
 Segment = namedtuple("Segment", "conn ctx ref seq len cap flags dir ctx_kind tail_len")

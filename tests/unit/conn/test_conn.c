@@ -440,14 +440,12 @@ static void test_close_gone_and_reused(void **state)
 	}
 }
 
-/* The socket is dead, but its process may still read what had come. */
-static void test_close_held(void **state)
+/* The socket is dead, or shut by its process, which may still read what had come. */
+static void close_held(struct fixture *f, uint32_t reason)
 {
-	struct fixture *f = *state;
-
 	open_conn(f, 1, CLEW_ROLE_CLIENT);
 	say(f, CLEW_SEND, GET);
-	assert_int_equal(close_conn(f, 1, CLEW_CLOSE_HELD), CLEW_EVENT_USED);
+	assert_int_equal(close_conn(f, 1, reason), CLEW_EVENT_USED);
 	clew_conns__tick(f->conns, f->ts + SEC);
 	f->ts += SEC;
 	assert_int_equal(say(f, CLEW_RECV, OK), CLEW_EVENT_USED);
@@ -459,22 +457,32 @@ static void test_close_held(void **state)
 	assert_int_equal(say(f, CLEW_RECV, OK), CLEW_EDROP_UNKNOWN_CONN);
 }
 
+static void test_close_held(void **state)
+{
+	close_held(*state, CLEW_CLOSE_HELD);
+}
+
+static void test_close_both(void **state)
+{
+	close_held(*state, CLEW_CLOSE_BOTH);
+}
+
 /* However it is found that a dead socket has no more to say, the exchange ended when it died. */
 static void test_held_ends_when_it_died(void **state)
 {
 	static const uint32_t reasons[] = {CLEW_CLOSE_GONE, CLEW_CLOSE_REUSED, 0};
 	struct fixture *f = *state;
 
-	for (unsigned int i = 0; i < 3; i++) {
+	for (unsigned int i = 0; i < 6; i++) {
 		uint64_t died;
 
 		open_conn(f, 1, CLEW_ROLE_CLIENT);
 		say(f, CLEW_SEND, GET);
 		died = f->ts;
-		close_conn(f, 1, CLEW_CLOSE_HELD);
+		close_conn(f, 1, i < 3 ? CLEW_CLOSE_HELD : CLEW_CLOSE_BOTH);
 		f->ts += SEC;
-		if (reasons[i])
-			close_conn(f, 1, reasons[i]);
+		if (reasons[i % 3])
+			close_conn(f, 1, reasons[i % 3]);
 		else
 			clew_conns__drain(f->conns, f->ts);
 		assert_int_equal(f->nr_done, i + 1);
@@ -776,6 +784,7 @@ int main(void)
 		TEST(test_repeat_and_overlap), TEST(test_overlap_of_cut), TEST(test_empty_repeat),
 		TEST(test_wrap_around), TEST(test_eof_ends_body), TEST(test_close_local),
 		TEST(test_close_gone_and_reused), TEST(test_close_held),
+		TEST(test_close_gone_and_reused), TEST(test_close_both),
 		TEST(test_held_ends_when_it_died), TEST(test_exit_settles), TEST(test_many_exits),
 		TEST(test_exit_of_a_parent), TEST(test_many_heads), TEST(test_full_table),
 		TEST(test_table), TEST(test_malformed), TEST(test_unknown_and_double),

@@ -32,6 +32,21 @@ static __always_inline __u64 ha_conn(__u64 tab, __u32 fd)
 	return c && user_u32(c + HA_CONN_FD) == fd ? c : 0;
 }
 
+/*
+ * The descriptor of a file that is written to. A connection that another thread takes over is in no
+ * epoll set until that one's next turn; then it is the call's own, if that is of this file.
+ */
+static __always_inline __u32 ha_fd(struct file *file)
+{
+	__u64 data = epoll_data(file);
+	__u32 fd;
+
+	if (data)
+		return (__u32)data;
+	fd = fd_of_call();
+	return file_of_fd(fd) == file ? fd : 0;
+}
+
 /* conn_id of the downstream connection, or 0 when any step does not fit. */
 static __noinline __u64 haproxy_downstream(__u64 fdtab, __u32 h1s_off, struct file *file)
 {
@@ -40,7 +55,7 @@ static __noinline __u64 haproxy_downstream(__u64 fdtab, __u32 h1s_off, struct fi
 
 	if (!file || !tab)
 		return 0;
-	c = ha_conn(tab, (__u32)epoll_data(file));
+	c = ha_conn(tab, ha_fd(file));
 	if (!c)
 		return 0;
 	h1c = user_u64(c + HA_CONN_CTX);

@@ -118,8 +118,6 @@ enum {
 #define JAVA_ARRAY_LENGTH 12 /* with compressed classes */
 #define JAVA_ARRAY_DATA	  16
 
-enum bpf_func_id___regs { BPF_FUNC_task_pt_regs___regs = 175 };
-
 #define java_is_object CAT(java_is_object_, CLEW_OBJECT)
 #define java_what      CAT(java_what_, CLEW_OBJECT)
 #define java_task      CAT(java_task_, CLEW_OBJECT)
@@ -356,17 +354,6 @@ __noinline __u64 java_exchange(__u64 event, __u32 tgid)
 	return java_oop(p, user_u32(at + w->headers_cf));
 }
 
-/* The descriptor that the current system call is about; 0: cannot be told (before 5.15). */
-static __always_inline __u32 java_fd(void)
-{
-	struct pt_regs *regs;
-
-	if (!bpf_core_enum_value_exists(enum bpf_func_id___regs, BPF_FUNC_task_pt_regs___regs))
-		return 0;
-	regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
-	return (__u32)PT_REGS_PARM1_CORE(regs);
-}
-
 /*
  * java.net.http: its own thread, `me`, reads the answers of all calls. Its selector knows what
  * waits for the connection that it reads just now. Returns the future of that answer's head.
@@ -375,7 +362,7 @@ __noinline __u64 java_call(__u64 me, __u64 conn_id, __u32 tgid)
 {
 	struct clew_proc *p = bpf_map_lookup_elem(&procs, &tgid);
 	struct clew_java_wait *w = bpf_map_lookup_elem(&java_waits, &tgid);
-	__u32 fd = java_fd();
+	__u32 fd = fd_of_call();
 	__u64 at, node, cf;
 
 	if (!p || !w || !w->headers_cf || conn_of_fd(fd) != conn_id)

@@ -342,6 +342,7 @@ static void on_segment(struct clew_correlate *co, const struct clew_segment *seg
 	}
 	co->reading.set = seg->dir == CLEW_RECV;
 	co->reading.conn_id = seg->conn_id;
+	co->reading.ts = seg->h.ts;
 	co->reading.pid = seg->h.pid;
 	co->reading.tid = seg->h.tid;
 	co->reading.turn = seg->h.turn;

@@ -276,7 +276,7 @@ struct clew_correlate {
 
 	/* the read that is being worked on: what it completes was completed by this thread */
 	struct {
-		uint64_t conn_id, ctx;
+		uint64_t ts, conn_id, ctx;
 		uint32_t tid, pid, turn;
 		bool set;
 	} reading;

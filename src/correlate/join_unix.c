@@ -9,8 +9,9 @@
  * belong together; HTTP/1 clients wait for the answer before they ask again (RFC 9112 9.3.2 lets
  * them pipeline, which hardly any does), so:
  *
- *   A. S was read while C was the client's only open request: S is C. An older one than C was
- *      answered before C was written; a later one is not written before C is answered.
+ *   A. S was read, or the last part of its head, while C was the client's only open request: S is
+ *      C. An older one than C was answered before C was written; a later one is not written
+ *      before C is answered.
  *   B. S was read while the client, already watched, had none open, and C was the first thing
  *      that happened on the client's end since: S is C, whose record was late. Were S an older
  *      request, which nobody saw, its answer would have come in before C was written.
@@ -177,6 +178,7 @@ int co_unix__server(struct clew_correlate *co, struct co_node *s)
 {
 	struct co_conn *client = peer_of(co, s->conn);
 	struct co_unix *un = s->conn->un;
+	uint64_t read_ts = co->reading.conn_id == s->conn->id ? co->reading.ts : s->req_ts;
 	struct co_node *c;
 
 	if (un->from_start && (!client || client->un->from_start))
@@ -189,7 +191,7 @@ int co_unix__server(struct clew_correlate *co, struct co_node *s)
 	}
 	c = client && !client->un->pipelines ? client->un->asked : NULL;
 	/* A */
-	if (c && !c->answered && !c->joined && c->req_ts < s->req_ts) {
+	if (c && !c->answered && !c->joined && c->req_ts < read_ts) {
 		match(co, s->conn, c, s);
 		return 1;
 	}

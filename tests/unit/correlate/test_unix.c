@@ -175,6 +175,25 @@ static void server_first(void **state)
 	sim_free(&p.sim);
 }
 
+/* A, with the client's record between two reads of its request (FastCGI: a record at a time). */
+static void between_reads(void **state)
+{
+	struct sim_ex *s, *c;
+	struct pair p;
+
+	(void)state;
+	old_pair(&p);
+	s = sim_ex(&p.sim, &p.k.s, true, &sv, p.k.c2s + p.shift, "/a", NULL);
+	p.sim.now += 1000;
+	c = ask(&p, "/a");
+	p.sim.now += 1000;
+	sim_segment(&p.sim, &p.k.s, &sv, CLEW_RECV, p.k.c2s + p.shift - 92, 92);
+	clew_correlate__request(p.sim.co, &s->ex);
+	both_answer(&p, s, c);
+	assert_parent(s, c, CLEW_LINK_INFERRED, "socket-pair-order");
+	sim_free(&p.sim);
+}
+
 /* The same, but nobody knows since when the client is watched: the next pair tells. */
 static void server_first_unwatched(void **state)
 {
@@ -606,6 +625,7 @@ int main(void)
 		cmocka_unit_test(learn),
 		cmocka_unit_test(learn_exact_only),
 		cmocka_unit_test(server_first),
+		cmocka_unit_test(between_reads),
 		cmocka_unit_test(server_first_unwatched),
 		cmocka_unit_test(in_flight),
 		cmocka_unit_test(in_flight_slow_write),

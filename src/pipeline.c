@@ -138,7 +138,10 @@ static void consider_probes(struct clew_pipeline *p, const struct clew_exchange 
 		want(p, ex->req.pid, CLEW_SET_RUST_MESSAGE);
 		want(p, ex->req.pid, CLEW_SET_RUST_JOIN);
 	}
-	if (runtime != CLEW_RT_PYTHON && runtime != CLEW_RT_UNKNOWN && runtime != CLEW_RT_JAVA)
+	if (runtime == CLEW_RT_RUBY && !ex->is_server)
+		want(p, ex->req.pid, CLEW_SET_RUBY_TAKE);
+	if (runtime != CLEW_RT_RUBY && runtime != CLEW_RT_PYTHON && runtime != CLEW_RT_UNKNOWN &&
+	    runtime != CLEW_RT_JAVA)
 		return;
 	if (ex->req.ctx_kind == CLEW_CTX_JAVA && ex->req.ref & CLEW_JAVA_VIRTUAL)
 		return; /* known by itself, whatever its carrier waits for */

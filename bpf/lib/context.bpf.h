@@ -261,7 +261,7 @@ static __always_inline void context_read(const struct clew_proc *p, struct conte
 			c->turn = th->turn;
 		context_loop(c, th, file);
 	}
-	if (cheap && p->runtime != CLEW_RT_UNKNOWN) {
+	if (cheap && p->runtime != CLEW_RT_UNKNOWN && p->runtime != CLEW_RT_RUBY) {
 		c->kind = CLEW_CTX_NONE;
 	} else if (p->runtime == CLEW_RT_GO) {
 		c->ctx = p->go_goid ? go_goid(p) : 0;

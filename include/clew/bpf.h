@@ -120,6 +120,10 @@ struct clew_proc {
 			 */
 			__u16 rust_place[CLEW_RUST_PLACES];
 		};
+		struct {
+			__u8 ruby_embedded; /* mask of an embedded Array's length */
+			__u8 ruby_ivars;    /* RObject -> pointer to its instance variables */
+		};
 	};
 };
 

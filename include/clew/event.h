@@ -153,7 +153,7 @@ enum clew_close_reason {
 	CLEW_CLOSE_GONE = 2,   /* the socket is closed for good */
 	CLEW_CLOSE_REUSED = 3, /* its kernel address now belongs to another socket */
 	CLEW_CLOSE_HELD = 4,   /* dead for TCP, but its process has it open: may read what came */
-	CLEW_CLOSE_BOTH = 5,   /* this side sent FIN, and will read nothing that comes from now on */
+	CLEW_CLOSE_BOTH = 5, /* this side sent FIN, and will read nothing that comes from now on */
 };
 
 struct clew_conn_close {
@@ -239,6 +239,9 @@ enum clew_edge_kind {
 	CLEW_EDGE_RUST_SPAWN = CLEW_EDGE_OF(CLEW_CTX_TOKIO, 2),
 	/* task ctx takes, by its JoinHandle, what the task child, which is over, has given */
 	CLEW_EDGE_RUST_JOIN = CLEW_EDGE_OF(CLEW_CTX_TOKIO, 3),
+	/* Ruby: this thread takes the first object of an Array, which holds the socket of conn_id
+	 */
+	CLEW_EDGE_RUBY_TAKE = CLEW_EDGE_OF(CLEW_CTX_THREAD, 1),
 };
 
 enum clew_edge_flags {
@@ -279,6 +282,7 @@ enum clew_runtime_kind {
 	CLEW_RT_HAPROXY = 8,
 	CLEW_RT_PHP =
 		9, /* PHP-FPM: a process serves one request at a time, whatever it waits for */
+	CLEW_RT_RUBY = 10, /* threads */
 	CLEW_RT_KINDS,
 };
 
@@ -298,6 +302,7 @@ enum clew_probe_set {
 	CLEW_SET_NODE_ASYNC,   /* async functions, the microtask queue, the garbage collector */
 	CLEW_SET_RUST_MESSAGE, /* tokio channels: who put the message in, who took it out */
 	CLEW_SET_RUST_JOIN,    /* tokio: who starts tasks, and who waits for them */
+	CLEW_SET_RUBY_TAKE,    /* Array#shift: Puma's pool takes the next connection */
 	CLEW_SET_MAX,
 };
 #define CLEW_SET_ROOM 32 /* no more than these */

@@ -209,6 +209,7 @@ struct co_thread {
 	uint8_t keep;		    /* its calls may find their request when it is over */
 	uint64_t serves;	    /* tokio: the connection whose requests the task reads */
 	struct co_list held;	    /* its calls that wait to be tied to a request */
+	uint64_t took, took_ts;	    /* Ruby: the connection that it took out of an Array last */
 	struct co_py_work *py_work; /* Python: owned, or NULL: items of deques that it took */
 	/* Node: the latest read, the run of microtasks that followed, and whose functions ran then
 	 */
@@ -470,6 +471,13 @@ struct co_rule {
 	void *(*get)(void *by);
 	void (*put)(struct clew_correlate *co, void *by);
 };
+
+/* Ruby's part of the rule of threads. */
+void co_ruby_rule__edge(struct clew_correlate *co, const struct clew_edge *edge);
+bool co_ruby_rule__claim(struct clew_correlate *co, const struct co_thread *t,
+			 const struct co_node *c, struct co_claim *ret);
+bool co_ruby_rule__stands(struct clew_correlate *co, const struct co_node *c,
+			  const struct co_node *x);
 
 extern const struct co_rule co_rule_thread, co_rule_go, co_rule_python, co_rule_nginx, co_rule_java,
 	co_rule_haproxy, co_rule_node, co_rule_rust;

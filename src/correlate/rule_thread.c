@@ -108,6 +108,8 @@ void co_thread_rule__claim(struct clew_correlate *co, struct co_node *c, struct 
 		return;
 	if (c->ex->req.seg_flags & CLEW_SEG_LOOP)
 		t->loop = 1;
+	if (t->took && co_ruby_rule__claim(co, t, c, ret))
+		return;
 	if (t->loop || t->multi)
 		return;
 	x = t->nr_open == 1 ? t->open : t->nr_open ? NULL : still_at(t);
@@ -130,8 +132,10 @@ bool co_thread_rule__stands(struct clew_correlate *co, const struct co_node *x)
 
 const struct co_rule co_rule_thread = {
 	.runtimes = 1U << CLEW_RT_UNKNOWN | 1U << CLEW_RT_PYTHON | 1U << CLEW_RT_JAVA |
-		    1U << CLEW_RT_PHP,
+		    1U << CLEW_RT_PHP | 1U << CLEW_RT_RUBY,
 	.segment = co_py_rule__segment,
+	.edge = co_ruby_rule__edge,
+	.stands = co_ruby_rule__stands,
 	.request = co_thread_rule__request,
 	.claim = co_thread_rule__claim,
 };

@@ -265,6 +265,17 @@ static int node_facts(const struct clew_elf *elf, struct clew_facts *f)
 	return 0;
 }
 
+static int ruby_facts(const struct clew_elf *elf, struct clew_facts *f)
+{
+	int err = clew_ruby__inspect(elf, &f->ruby);
+
+	if (err)
+		return err;
+	f->kind = CLEW_FACTS_RUBY;
+	add_site(elf, f, CLEW_SITE_RUBY_SHIFT, f->ruby.shift);
+	return 0;
+}
+
 static bool is_tokio(const struct clew_elf *elf, struct clew_facts *f)
 {
 	const struct clew_rust_place *p = f->rust.place;
@@ -299,6 +310,10 @@ static int exe_facts(const struct clew_elf *elf, const char *basename, struct cl
 		add_site(elf, f, CLEW_SITE_GO_RESPONSE, f->go.func[CLEW_GO_RESPONSE]);
 		add_site(elf, f, CLEW_SITE_GO_SPAWN, f->go.spawn);
 		return err;
+	}
+	if (prog && !strcmp(prog->name, "ruby")) {
+		err = ruby_facts(elf, f); /* or it is in a library */
+		return err == -ENOENT ? 0 : err;
 	}
 	if (prog && strcmp(prog->name, "haproxy") && strcmp(prog->name, "node") &&
 	    strcmp(prog->name, "php")) /* large, and nothing more to learn */
@@ -348,6 +363,9 @@ static void parse(int fd, enum clew_file_role role, const char *basename, struct
 			break;
 		case CLEW_FILE_NODE:
 			f->err = node_facts(elf, f);
+			break;
+		case CLEW_FILE_RUBY:
+			f->err = ruby_facts(elf, f);
 			break;
 		case CLEW_FILE_LIBC:
 			f->err = clew_python__specific(elf, &f->specific_off);

@@ -10,6 +10,7 @@
 #include "probe/java_runtime.h"
 #include "probe/node_runtime.h"
 #include "probe/python_runtime.h"
+#include "probe/ruby_runtime.h"
 #include "probe/runtime.h"
 #include "probe/rust_runtime.h"
 
@@ -22,6 +23,7 @@ enum clew_file_role {
 	CLEW_FILE_LIBC,
 	CLEW_FILE_JVM,
 	CLEW_FILE_NODE,
+	CLEW_FILE_RUBY,
 };
 
 enum clew_facts_kind {
@@ -33,6 +35,7 @@ enum clew_facts_kind {
 	CLEW_FACTS_NODE,  /* the runtime is in this file */
 	CLEW_FACTS_TOKIO, /* likewise */
 	CLEW_FACTS_PHP_FPM,
+	CLEW_FACTS_RUBY,  /* likewise */
 	CLEW_FACTS_OTHER, /* by `name` */
 };
 
@@ -56,6 +59,7 @@ struct clew_facts {
 	struct clew_java_facts java;
 	struct clew_node_facts node;
 	struct clew_rust_facts rust;
+	struct clew_ruby_facts ruby;
 	uint32_t specific_off;
 	uint8_t uvloop; /* enum clew_py_uv */
 	uint64_t fdtab; /* HAProxy: address of the variable, as linked */

@@ -14,8 +14,8 @@
 struct clew_mapped {
 	const char *exe_path;
 	uint64_t exe_ino;
-	struct clew_map exe, python, asyncio, queue, uvloop, libc, libpthread, jvm, node;
-	bool musl, coreclr, ruby, php, jli;
+	struct clew_map exe, python, asyncio, queue, uvloop, libc, libpthread, jvm, node, ruby;
+	bool musl, coreclr, php, jli;
 };
 
 struct clew_look {
@@ -52,5 +52,6 @@ bool clew_java__look(struct clew_look *l);
 bool clew_java__lacks(const struct clew_runtime *now, const struct clew_runtime *was);
 bool clew_node__look(struct clew_look *l);
 bool clew_rust__look(struct clew_look *l);
+bool clew_ruby__look(struct clew_look *l);
 
 #endif

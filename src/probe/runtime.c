@@ -63,9 +63,10 @@ static int see_map(void *arg, const struct clew_map *map)
 		keep_first(&m->jvm, map);
 	else if (begins(name, "libnode.so"))
 		keep_first(&m->node, map);
+	else if (begins(name, "libruby"))
+		keep_first(&m->ruby, map);
 	m->musl |= begins(name, "ld-musl-") || begins(name, "libc.musl-");
 	m->coreclr |= begins(name, "libcoreclr.so");
-	m->ruby |= begins(name, "libruby");
 	m->php |= begins(name, "libphp");
 	m->jli |= !strcmp(name, "libjli.so");
 	return 0;
@@ -206,8 +207,7 @@ static bool other_look(struct clew_look *l)
 		clew_look__why(l, "contexts of %s are not followed yet", l->file->name);
 	} else {
 		clew_look__name(l, CLEW_RT_UNKNOWN,
-				m->ruby			   ? "ruby"
-				: m->php		   ? "php"
+				m->php			   ? "php"
 				: begins(l->exe, "python") ? "python"
 							   : "native");
 		if (l->file->err)
@@ -220,7 +220,7 @@ static bool other_look(struct clew_look *l)
 /* Asked in this order; the first that answers has it. */
 static bool (*const runtimes[])(struct clew_look *l) = {
 	clew_go__look,	 clew_nginx__look, clew_haproxy__look, clew_python__look, clew_java__look,
-	clew_node__look, clew_rust__look,  php_look,	       other_look,
+	clew_node__look, clew_rust__look,  clew_ruby__look,    php_look,	  other_look,
 };
 
 static int look_at(struct clew_look *l)
@@ -257,7 +257,7 @@ static int look_at(struct clew_look *l)
 		if (runtimes[i](l))
 			break;
 	l->rt->entry.runtime = l->rt->kind;
-	if (l->rt->kind == CLEW_RT_UNKNOWN)
+	if (l->rt->kind == CLEW_RT_UNKNOWN || l->rt->kind == CLEW_RT_RUBY)
 		l->rt->entry.flags |= CLEW_PROC_THREADS;
 	return 0;
 }

@@ -44,6 +44,7 @@ enum clew_site_kind {
 	CLEW_SITE_RUST_POP,    /* mpsc::list::Rx::pop, entry */
 	CLEW_SITE_RUST_SPAWN,  /* OwnedTasks::bind_inner, Spawner::spawn_task: SI = the task */
 	CLEW_SITE_RUST_JOIN,   /* harness::can_read_output: DI = the task */
+	CLEW_SITE_RUBY_SHIFT,  /* rb_ary_shift: DI = the Array */
 	CLEW_SITE_CALIBRATE,   /* functions of our own */
 	CLEW_SITE_CALIBRATE_RET,
 	CLEW_SITE_MAX,

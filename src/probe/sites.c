@@ -45,6 +45,7 @@ static const struct clew_site_info sites[CLEW_SITE_MAX] = {
 				  false},
 	[CLEW_SITE_RUST_JOIN] = {"tokio::task::JoinHandle::poll", "clew_rust_join",
 				 CLEW_SET_RUST_JOIN, false},
+	[CLEW_SITE_RUBY_SHIFT] = {"Array#shift", "clew_ruby_shift", CLEW_SET_RUBY_TAKE, false},
 };
 
 static const struct clew_set_info sets[CLEW_SET_MAX + 1] = {
@@ -66,6 +67,7 @@ static const struct clew_set_info sets[CLEW_SET_MAX + 1] = {
 				   "with its first outgoing request"},
 	[CLEW_SET_RUST_JOIN] = {"tokio-join", CLEW_RT_TOKIO, true,
 				"with its first outgoing request"},
+	[CLEW_SET_RUBY_TAKE] = {"ruby-take", CLEW_RT_RUBY, true, "with its first outgoing request"},
 	[CLEW_SET_MAX] = {"?", CLEW_RT_UNKNOWN, true, "never"},
 };
 

@@ -56,6 +56,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct clew_elf_sym sym[4];
 	enum clew_insn_class class;
 	struct clew_rust_facts rust;
+	struct clew_ruby_facts ruby;
 	struct clew_go_facts go;
 	uint64_t addr[2], sum = 0;
 	struct clew_elf *elf;
@@ -83,6 +84,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	clew_go__inspect(elf, &go);
 	clew_go__pclntab(elf, funcs, 2, addr);
 	clew_rust__inspect(elf, &rust);
+	clew_ruby__inspect(elf, &ruby);
 	clew_python__inspect(elf, 0, "", &py);
 	clew_python__task_init(elf, &addr[0]);
 	clew_python__specific(elf, &off);

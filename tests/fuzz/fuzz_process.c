@@ -130,7 +130,7 @@ static void as_program(struct clew_runtime_cache *cache, struct input *in, const
 {
 	static bool (*const looks[])(struct clew_look *) = {
 		clew_go__look,	 clew_nginx__look, clew_haproxy__look, clew_python__look,
-		clew_java__look, clew_node__look,  clew_rust__look,
+		clew_java__look, clew_node__look,  clew_rust__look,    clew_ruby__look,
 	};
 	struct clew_runtime rt;
 	struct clew_facts facts;

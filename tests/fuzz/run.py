@@ -34,7 +34,7 @@ PARSERS = """
     src/export/otlp_answer.c
     src/probe/elf.c src/probe/facts.c src/probe/go_runtime.c src/probe/haproxy.c src/probe/insn.c
     src/probe/java_runtime.c src/probe/java_vm.c src/probe/node_runtime.c src/probe/procfs.c
-    src/probe/python_runtime.c src/probe/resource.c src/probe/runtime.c src/probe/rust_runtime.c
+    src/probe/python_runtime.c src/probe/resource.c src/probe/runtime.c src/probe/rust_runtime.c src/probe/ruby_runtime.c
     src/probe/rust_stripped.c src/probe/select.c src/probe/service_name.c src/probe/x86.c
     src/proto/fastcgi.c src/proto/fastcgi_head.c src/proto/head.c src/proto/registry.c
     src/proto/http1.c src/proto/http1_body.c src/proto/http1_head.c src/proto/http1_pair.c
@@ -46,7 +46,7 @@ BEHIND = """
     src/correlate/link.c src/correlate/map.c src/correlate/node.c src/correlate/rule.c src/correlate/rule_go.c
     src/correlate/rule_haproxy.c src/correlate/rule_java.c src/correlate/rule_nginx.c src/correlate/rule_node.c
     src/correlate/rule_python.c src/correlate/rule_python_queue.c src/correlate/rule_python_work.c
-    src/correlate/rule_rust.c src/correlate/rule_thread.c
+    src/correlate/rule_rust.c src/correlate/rule_ruby.c src/correlate/rule_thread.c
     src/sample/sample.c
 """.split()
 

@@ -361,6 +361,28 @@ static void haproxy(void **state)
 	end(pid);
 }
 
+/* Debian's interpreter is in a library, stripped. */
+static void ruby(void **state)
+{
+	char *const argv[] = {"/usr/bin/ruby", "-e", "puts 1; $stdout.flush; sleep 60", NULL};
+	struct clew_runtime rt;
+	pid_t pid;
+
+	(void)state;
+	if (access(argv[0], X_OK))
+		skip();
+	pid = spawn(argv, 1);
+	discover(pid, &rt);
+	assert_int_equal(rt.kind, CLEW_RT_RUBY);
+	assert_true(rt.version[0] >= '2' && rt.version[0] <= '9' && strchr(rt.version, '.'));
+	assert_string_equal(rt.why, "");
+	assert_int_equal(rt.entry.flags, CLEW_PROC_THREADS);
+	assert_true(rt.entry.ruby_embedded && rt.entry.ruby_ivars);
+	assert_int_equal(rt.nr_sites, 1);
+	assert_int_equal(rt.sites[0].kind, CLEW_SITE_RUBY_SHIFT);
+	end(pid);
+}
+
 /* Told by its file, whatever its name: here it has none that says so. */
 static void php_fpm(void **state)
 {
@@ -538,12 +560,12 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(native),	   cmocka_unit_test(python),
-		cmocka_unit_test(python_later),	   cmocka_unit_test(go_programs),
-		cmocka_unit_test(nginx),	   cmocka_unit_test(php_fpm),
-		cmocka_unit_test(haproxy),	   cmocka_unit_test(node),
-		cmocka_unit_test(node_layout),	   cmocka_unit_test(cache),
-		cmocka_unit_test(deleted_program),
+		cmocka_unit_test(native),	cmocka_unit_test(python),
+		cmocka_unit_test(python_later), cmocka_unit_test(go_programs),
+		cmocka_unit_test(nginx),	cmocka_unit_test(php_fpm),
+		cmocka_unit_test(ruby),		cmocka_unit_test(haproxy),
+		cmocka_unit_test(node),		cmocka_unit_test(node_layout),
+		cmocka_unit_test(cache),	cmocka_unit_test(deleted_program),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -44,7 +44,7 @@ ITEMS = Queue.new
   end
 end
 
-def act(shape, id, k, body)
+def act(env, shape, id, k, body)
   sub = ->(n) { k.empty? ? n.to_s : "#{k}-#{n}" }
   case shape
   when "none" then true
@@ -57,6 +57,9 @@ def act(shape, id, k, body)
     done = Queue.new
     ITEMS << [id, sub[0], done]
     done.pop
+  when "after"
+    env["rack.after_reply"] << -> { call("one", id, sub[0]) }
+    true
   else call("one", id, sub[0])
   end
 end
@@ -76,7 +79,7 @@ run lambda { |env|
   if id.nil?
     [200, { "content-type" => "text/plain", "content-length" => "6" }, ["ready\n"]]
   else
-    ok = act(shape, id, k.to_s, env["rack.input"].read)
+    ok = act(env, shape, id, k.to_s, env["rack.input"].read)
     nap
     [ok ? 200 : 500, { "content-type" => "text/plain", "content-length" => "3" }, ["ok\n"]]
   end

@@ -25,7 +25,7 @@
 #include "lib/msghdr.bpf.h"
 #include "lib/syscalls.bpf.h"
 
-#define CLEW_MSG_PEEK	  2 /* include/linux/socket.h */
+#define CLEW_MSG_PEEK 2 /* include/linux/socket.h */
 
 /* What a thread's call needs at its end. It stays when the call is over: see tcp_moved(). */
 struct call {

@@ -87,6 +87,7 @@ struct co_node {
 	bool gap : 1;	   /* events were lost inside it: what hangs on it is not sure */
 	bool js_mixed : 1; /* Node: its async functions run together with another request's */
 	uint8_t js_given;  /* Node: requests of it that http was given and did not write yet */
+	uint8_t py_acts;   /* Python: its thread gave away an object, or began to wait: so often */
 
 	uint64_t req_ts;
 	uint64_t started; /* co->now at its request */

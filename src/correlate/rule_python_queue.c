@@ -13,12 +13,14 @@
  * both may be at either. A call is X's (`queue-item`, inferred) if
  *   - the thread of X, which holds X alone, gave away an item, and the caller took it,
  *   - the caller holds no item of another open request: each was taken, and not yet woken for,
- *     nor may it hold one that no request gave,
+ *     nor may it hold one that no request gave, or nobody waits for any more; it has not taken one
+ *     while it held another, but two rounds ago (such a thread may do them in any order, and may
+ *     wake whom it likes meanwhile, for there are other reasons to),
  *   - after the call, before it takes anything else, the caller wakes the thread of X, and wakes
  *     no other thread with a request of its own first, and
  *   - X is answered by its own thread, as the thread rule demands.
- * Counter-example: a thread that keeps an item that no request gave, does two others meanwhile, and
- * makes the call of the first before it wakes for the next.
+ * Counter-example: a thread that keeps an item that no request gave, or that it took before it was
+ * watched, does two others meanwhile, and makes the call of the first before it wakes for the next.
  */
 #include "correlate/rule_python.h"
 
@@ -47,7 +49,10 @@ struct co_py_work {
 	uint8_t n;
 	/* it took something else, too: so often must all else be done until that is over, too */
 	uint8_t unclear;
-	uint32_t gaps; /* co_proc.py_gaps when it took last */
+	bool called;	       /* since it took last */
+	uint8_t acts;	       /* of `early`, when that was woken */
+	uint32_t gaps;	       /* co_proc.py_gaps when it took last */
+	struct co_node *early; /* reference: woken for without a call, or NULL: is that over? */
 };
 
 const size_t co_py_hand_bytes = sizeof(struct co_py_hand);
@@ -72,15 +77,38 @@ void co_py_work__free(struct clew_correlate *co, struct co_py_work *work)
 {
 	while (work && work->n)
 		work_remove(co, work, 0);
+	if (work)
+		co_node__put(co, work->early);
 	free(work);
 }
 
-/* Nobody waits for what has been answered. */
+/* Nobody waits for what has been answered; but the thread may do it all the same, or later. */
 static void work_prune(struct clew_correlate *co, struct co_py_work *work)
 {
-	for (uint8_t i = work->n; i-- > 0;)
-		if (work->x[i]->answered || work->x[i]->dropped)
-			work_remove(co, work, i);
+	for (uint8_t i = work->n; i-- > 0;) {
+		if (!work->x[i]->answered && !work->x[i]->dropped)
+			continue;
+		work_remove(co, work, i);
+		work->unclear = OTHER_OVER;
+	}
+}
+
+/*
+ * Who was woken before anything was asked for it, and then gives or waits for more, was told that
+ * there is a place for its next item, or that its work begins.
+ */
+static void work_early(struct clew_correlate *co, struct co_py_work *work)
+{
+	struct co_node *x = work->early;
+
+	if (!x)
+		return;
+	if (x->py_acts != work->acts)
+		work->unclear = OTHER_OVER;
+	else if (!x->answered && !x->dropped)
+		return;
+	co_node__put(co, x);
+	work->early = NULL;
 }
 
 static int work_find(const struct co_py_work *work, const struct co_node *x)
@@ -104,6 +132,16 @@ static void give_up(struct clew_correlate *co, struct co_thread *t)
 static struct co_node *request_of(const struct co_thread *t)
 {
 	return t && !t->loop && !t->multi && t->nr_open == 1 ? t->open : NULL;
+}
+
+/* It gives or waits, at its request: if it has one. */
+static struct co_node *acts(const struct co_thread *t)
+{
+	struct co_node *x = request_of(t);
+
+	if (x)
+		x->py_acts++;
+	return x;
 }
 
 static struct co_py_hand *hand_of(struct clew_correlate *co, const struct clew_edge *edge,
@@ -137,10 +175,12 @@ void co_py_queue__give(struct clew_correlate *co, const struct clew_edge *edge)
 {
 	struct co_thread *t = co_thread__find(co, edge->h.tid, edge->h.pid);
 	struct co_py_hand *hand = hand_of(co, edge, edge->ref), *deque;
+	struct co_node *x;
 	bool twice = hand;
 
 	if (hand && hand->ts == edge->h.ts)
 		return; /* the same record twice */
+	x = acts(t);
 	if (!hand_of(co, edge, DEQUE(edge->child)))
 		note(co, edge, DEQUE(edge->child));
 	forget(co, edge); /* what the address meant before */
@@ -150,13 +190,14 @@ void co_py_queue__give(struct clew_correlate *co, const struct clew_edge *edge)
 	deque = hand_of(co, edge, DEQUE(edge->child));
 	hand->nr = deque ? ++deque->nr : 0;
 	/* in two deques at once, or in one twice: it cannot be told which is taken */
-	hand->x = twice ? NULL : co_node__get(request_of(t));
+	hand->x = twice ? NULL : co_node__get(x);
 }
 
 void co_py_queue__wait(struct clew_correlate *co, const struct clew_edge *edge)
 {
 	struct co_py_hand *hand;
 
+	acts(co_thread__find(co, edge->h.tid, edge->h.pid));
 	forget(co, edge);
 	hand = note(co, edge, edge->ref);
 	if (hand)
@@ -187,26 +228,29 @@ void co_py_queue__take(struct clew_correlate *co, const struct clew_edge *edge)
 
 	if (!t || !proc)
 		return;
-	if (!t->py_work && (t->py_work = calloc(1, sizeof(*t->py_work))))
-		t->py_work->gaps = proc->py_gaps;
 	in_turn(co, edge, hand);
-	work = t->py_work;
-	if (!work || (hand && hand->tid == edge->h.tid) || t->nr_open) {
+	if ((hand && hand->tid == edge->h.tid) || t->nr_open) {
 		forget(co, edge);
 		return; /* its own, or it is at a request itself */
 	}
+	if (!t->py_work) /* what was taken unseen until now may be in its hands, too */
+		t->py_work = calloc(1, sizeof(*t->py_work));
+	work = t->py_work;
+	if (!work) {
+		forget(co, edge);
+		return;
+	}
 	give_up(co, t);
+	work_early(co, work);
 	work_prune(co, work);
 	x = hand ? hand->x : NULL;
-	if (work->gaps != proc->py_gaps)
+	/* who takes the next before the first is over may wake for one of them when it likes */
+	if (work->gaps != proc->py_gaps || !x || work->n)
 		work->unclear = OTHER_OVER;
 	work->gaps = proc->py_gaps;
-	if (!x)
-		work->unclear = OTHER_OVER;
-	else if (work_find(work, x) < 0 && work->n < WORKS_MAX)
+	work->called = false;
+	if (x && work->n < WORKS_MAX && work_find(work, x) < 0)
 		work->x[work->n++] = co_node__get(x);
-	else if (work_find(work, x) < 0)
-		work->unclear = OTHER_OVER;
 	forget(co, edge);
 }
 
@@ -216,6 +260,8 @@ bool co_py_queue__claim(struct clew_correlate *co, struct co_node *c, struct co_
 
 	if (!work || t->loop || c->ex->req.watch == CLEW_UNWATCHED)
 		return false;
+	work->called = true;
+	work_early(co, work);
 	work_prune(co, work);
 	return work->n == 1 && !work->unclear && work->x[0]->req_ts <= c->req_ts;
 }
@@ -241,25 +287,43 @@ static void prove(struct clew_correlate *co, struct co_thread *t, struct co_node
 	}
 }
 
+/* It is over for this one, unless nothing was asked for it and it goes on. */
+static void woken_for(struct clew_correlate *co, struct co_py_work *work, uint8_t i)
+{
+	struct co_node *x = work->x[i];
+
+	if (!work->called) {
+		if (work->early)
+			work->unclear = OTHER_OVER;
+		co_node__put(co, work->early);
+		work->early = co_node__get(x);
+		work->acts = x->py_acts;
+	}
+	work_remove(co, work, i);
+}
+
 void co_py_queue__wake(struct clew_correlate *co, const struct clew_edge *edge)
 {
 	struct co_py_hand *hand = hand_of(co, edge, edge->ref);
 	struct co_thread *t = co_thread__find(co, edge->h.tid, edge->h.pid);
+	struct co_py_work *work = t ? t->py_work : NULL;
 	struct co_node *x = NULL;
+	bool known = hand && hand->waits;
 	int i;
 
-	if (hand && hand->waits)
+	if (known)
 		x = request_of(co_thread__find(co, hand->tid, edge->h.pid));
 	forget(co, edge);
-	if (!x || !t || !t->py_work)
+	if (!work || (known && !x))
 		return; /* a thread without a request; or its own time was over */
-	work_prune(co, t->py_work);
-	i = work_find(t->py_work, x);
-	if (i >= 0) /* it took nothing since its calls that are held: they are of this one alone */
-		prove(co, t, x);
+	work_early(co, work);
+	work_prune(co, work);
+	i = x ? work_find(work, x) : -1; /* NULL: somebody's who waited unseen */
+	if (i >= 0 && !work->unclear)
+		prove(co, t, x); /* it took nothing since: they are of this one alone */
 	else if (!co_list__empty(&t->held))
-		t->py_work->unclear = OTHER_OVER; /* so these calls were for somebody else */
+		work->unclear = OTHER_OVER; /* so these calls were for somebody else */
 	if (i >= 0)
-		work_remove(co, t->py_work, (uint8_t)i);
+		woken_for(co, work, (uint8_t)i);
 	give_up(co, t);
 }

@@ -7,7 +7,8 @@
  * Backward shift leaves no tombstones: a table that lives for months stays as fast as a new one.
  * The hash is XXH3 under a constant seed: a recording must replay to the same evictions. So a
  * program that chooses its keys can have them all meet; then they make room for one another, as in
- * a full table. (Half full, one run in 10^21 is as long by chance.)
+ * a full table. (Half full, one run in 10^21 is as long by chance.) So no entry is further than
+ * RUN_MAX from its home, where a search may end, and none moves back with more than REGION_MAX.
  */
 #define XXH_INLINE_ALL
 #include "correlate/map.h"
@@ -23,6 +24,7 @@
 #define SAMPLE	     16
 #define RECENT_CALLS 64
 #define RUN_MAX	     256
+#define REGION_MAX   1024
 
 struct co_slot {
 	uint64_t a, b;
@@ -78,12 +80,13 @@ void co_map__free(struct co_map *map)
 
 static struct co_slot *find(struct co_map *map, uint64_t a, uint64_t b, uint32_t hash)
 {
-	uint32_t i = hash & map->mask;
+	for (uint32_t n = 0; n < RUN_MAX; n++) {
+		struct co_slot *slot = &map->slots[(hash + n) & map->mask];
 
-	while (map->slots[i].val) {
-		if (map->slots[i].hash == hash && map->slots[i].a == a && map->slots[i].b == b)
-			return &map->slots[i];
-		i = (i + 1) & map->mask;
+		if (!slot->val)
+			break;
+		if (slot->hash == hash && slot->a == a && slot->b == b)
+			return slot;
 	}
 	return NULL;
 }
@@ -108,7 +111,7 @@ static void take_out(struct co_map *map, struct co_slot *slot)
 
 	for (;;) {
 		i = (i + 1) & map->mask;
-		if (!map->slots[i].val)
+		if (!map->slots[i].val || ((i - hole) & map->mask) >= RUN_MAX)
 			break;
 		/* an entry may move back to the hole unless that lies before its home */
 		if (((i - map->slots[i].hash) & map->mask) >= ((i - hole) & map->mask)) {
@@ -159,7 +162,7 @@ static struct co_slot *place(struct co_map *map, const struct co_slot *src)
 static int grow(struct co_map *map)
 {
 	struct co_slot *old = map->slots;
-	uint32_t i, n = map->mask + 1;
+	uint32_t i, n = map->mask + 1, first = 0;
 
 	map->slots = new_slots((size_t)n * 2);
 	if (!map->slots) {
@@ -167,23 +170,25 @@ static int grow(struct co_map *map)
 		return -ENOMEM;
 	}
 	map->mask = n * 2 - 1;
-	for (i = 0; i < n; i++)
-		if (old[i].val)
-			place(map, &old[i]);
+	/* in the order of their homes, also where they go on at the table's beginning */
+	while (old[first].val)
+		first++;
+	for (i = first + 1; i < first + n; i++)
+		if (old[i & (n - 1)].val)
+			place(map, &old[i & (n - 1)]);
 	free(old);
 	return 0;
 }
 
-static void evict(struct co_map *map, uint32_t hash)
+/* Of the entries from there on, `all` or some, the one that was unused for longest, or NULL. */
+static struct co_slot *oldest(struct co_map *map, uint32_t hash, uint32_t all)
 {
 	struct co_slot *best = NULL;
 	uint32_t i, age, best_age = 0, seen = 0;
 
-	for (i = hash; seen < SAMPLE || !best; i++) {
+	for (i = hash; (seen < SAMPLE || !best) && i - hash < all; i++) {
 		struct co_slot *slot = &map->slots[i & map->mask];
 
-		if (i - hash > map->mask)
-			break;
 		if (!slot->val)
 			continue;
 		seen++;
@@ -193,26 +198,52 @@ static void evict(struct co_map *map, uint32_t hash)
 			best_age = age;
 		}
 	}
+	return best;
+}
+
+static void evict(struct co_map *map, uint32_t hash)
+{
+	struct co_slot *best = oldest(map, hash, map->mask + 1);
+
 	if (best) {
 		map->evicted++;
 		take_out(map, best);
 	}
 }
 
-static bool crowded(const struct co_map *map, uint32_t hash)
+/* How many stand where this one would have to, if they are too many, or with those before them. */
+static uint32_t crowd(const struct co_map *map, uint32_t hash)
 {
-	uint32_t n = 0;
+	uint32_t n = 0, before = 0;
 
-	while (map->slots[(hash + n) & map->mask].val && n < RUN_MAX)
+	while (n < RUN_MAX && map->slots[(hash + n) & map->mask].val)
 		n++;
-	return n == RUN_MAX;
+	while (n && n + before < REGION_MAX && map->slots[(hash - before - 1) & map->mask].val)
+		before++;
+	return n == RUN_MAX || n + before >= REGION_MAX ? n : 0;
+}
+
+/* In the place of one of the `n` that stand there: all others stay where they are. */
+static struct co_slot *replace(struct co_map *map, const struct co_slot *fresh, uint32_t n)
+{
+	struct co_slot *slot = oldest(map, fresh->hash, n);
+	void *old;
+
+	if (!slot)
+		return NULL;
+	old = slot->val;
+	*slot = *fresh;
+	map->evicted++;
+	if (map->drop) /* which may reach back into the map */
+		map->drop(map->arg, old);
+	return find(map, fresh->a, fresh->b, fresh->hash);
 }
 
 /* The slot of (a, b), one for `val` if there is none. */
 static struct co_slot *find_or_add(struct co_map *map, uint64_t a, uint64_t b, void *val,
 				   bool *ret_new)
 {
-	uint32_t hash = hash_of(a, b);
+	uint32_t hash = hash_of(a, b), n;
 	struct co_slot *slot, fresh;
 
 	*ret_new = false;
@@ -223,14 +254,17 @@ static struct co_slot *find_or_add(struct co_map *map, uint64_t a, uint64_t b, v
 		slot->stamp = ++map->stamp;
 		return slot;
 	}
-	if (map->count >= map->max || crowded(map, hash))
+	if (map->count >= map->max)
 		evict(map, hash);
 	/* half full at most; without memory to grow, usable as long as a slot is free */
 	if (map->count >= (map->mask + 1) / 2 && grow(map) && map->count >= map->mask)
 		return NULL;
-	fresh = (struct co_slot){.a = a, .b = b, .val = val, .hash = hash, .stamp = ++map->stamp};
-	map->count++;
 	*ret_new = true;
+	fresh = (struct co_slot){.a = a, .b = b, .val = val, .hash = hash, .stamp = ++map->stamp};
+	n = crowd(map, hash);
+	if (n)
+		return replace(map, &fresh, n);
+	map->count++;
 	return place(map, &fresh);
 }
 

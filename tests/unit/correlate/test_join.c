@@ -358,6 +358,50 @@ static void map_crowded(void **state)
 	co_map__free(&m);
 }
 
+/*
+ * The same, but each begins one place behind the last one, so that all stand as far from there as
+ * the first ones, and move one place when one of those goes. It is made large before that.
+ */
+static void map_stairs(void **state)
+{
+	enum { FIRST = 200, KEYS = 4000, PLACES = 16384 };
+	struct co_map m;
+	uint64_t k = 0, *keys = calloc(PLACES, sizeof(*keys));
+	uint32_t n = 0, missing = 0;
+
+	(void)state;
+	assert_int_equal(co_map__init(&m, PLACES, NULL, NULL), 0);
+	while (co_map__bytes(&m) < PLACES * 32) /* bytes of a slot */
+		assert_int_equal(co_map__put(&m, ++k, 1, (void *)1), 0);
+	for (uint64_t i = 1; i <= k; i++)
+		co_map__del(&m, i, 1);
+	assert_int_equal(m.count, 0);
+	for (k = 1; n < KEYS;) {
+		uint64_t key[2] = {k, 0};
+		uint32_t at =
+			(uint32_t)XXH3_64bits_withSeed(key, sizeof(key), 0x636c65772d636f72ULL) %
+			PLACES;
+
+		/* where the table ends and begins again */
+		if (at == (PLACES - FIRST + (n > FIRST ? n - FIRST : 0)) % PLACES) {
+			keys[n++] = k;
+			assert_int_equal(co_map__put(&m, k, 0, (void *)k), 0);
+			assert_ptr_equal(co_map__get(&m, k, 0), (void *)k);
+		}
+		k++;
+	}
+	/* when the first of them would have been moved by all others */
+	assert_in_range(m.evicted, FIRST / 2, KEYS);
+	for (uint32_t i = 0; i < n; i++)
+		missing += !co_map__get(&m, keys[i], 0);
+	assert_int_equal(n - missing, m.count);
+	for (uint32_t i = 0; i < n; i++)
+		co_map__del(&m, keys[i], 0);
+	assert_int_equal(m.count, 0);
+	free(keys);
+	co_map__free(&m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -365,7 +409,8 @@ int main(void)
 		cmocka_unit_test(mapped_address), cmocka_unit_test(two_claims),
 		cmocka_unit_test(grace),	  cmocka_unit_test(late_server),
 		cmocka_unit_test(span_ids),	  cmocka_unit_test(map),
-		cmocka_unit_test(map_crowded),	  cmocka_unit_test(globs),
+		cmocka_unit_test(map_crowded),	  cmocka_unit_test(map_stairs),
+		cmocka_unit_test(globs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

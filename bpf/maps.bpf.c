@@ -15,7 +15,7 @@ struct clew_map_go_calls go_calls SEC(".maps");
 struct clew_map_node_insts node_even SEC(".maps");
 struct clew_map_node_insts node_odd SEC(".maps");
 struct clew_map_java_waits java_waits SEC(".maps");
-struct clew_map_rust_takers rust_takers SEC(".maps");
+struct clew_map_rust_channels rust_channels SEC(".maps");
 struct clew_map_watch_ports watch_ports SEC(".maps");
 struct clew_map_stats stats SEC(".maps");
 

@@ -117,12 +117,12 @@ struct clew_map_java_waits {
 	__type(value, struct clew_java_wait);
 };
 
-/* tokio: the task that last asked a channel for a message. LRU: what is evicted is not known. */
-struct clew_map_rust_takers {
+/* tokio: who takes a channel's messages. LRU: what is evicted is another channel from then on. */
+struct clew_map_rust_channels {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
-	__type(key, struct clew_rust_channel);
-	__type(value, __u64);
+	__type(key, struct clew_rust_key);
+	__type(value, struct clew_rust_channel);
 };
 
 struct clew_map_watch_ports {
@@ -152,7 +152,7 @@ extern struct clew_map_go_calls go_calls SEC(".maps");
 extern struct clew_map_node_insts node_even SEC(".maps");
 extern struct clew_map_node_insts node_odd SEC(".maps");
 extern struct clew_map_java_waits java_waits SEC(".maps");
-extern struct clew_map_rust_takers rust_takers SEC(".maps");
+extern struct clew_map_rust_channels rust_channels SEC(".maps");
 extern struct clew_map_watch_ports watch_ports SEC(".maps");
 extern struct clew_map_stats stats SEC(".maps");
 

@@ -41,23 +41,19 @@ static __always_inline __u8 rust_register(const struct clew_proc *p, const struc
 	return RUST_UNPLACED;
 }
 
-/* NULL: outside any task. */
-static __always_inline struct clew_proc *rust_inside(enum clew_probe_set set, __u64 *ret_task)
+static __always_inline struct clew_proc *rust_proc(enum clew_probe_set set)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
-	struct clew_proc *p = bpf_map_lookup_elem(&procs, &tgid);
+	struct clew_proc *p;
 
 	count_hit(tgid, set);
-	if (stopped || !p || p->runtime != CLEW_RT_TOKIO)
-		return NULL;
-	*ret_task = rust_task(p);
-	return *ret_task ? p : NULL;
+	p = traced(tgid);
+	return p && p->runtime == CLEW_RT_TOKIO ? p : NULL;
 }
 
-static __always_inline struct clew_proc *rust_proc(const struct pt_regs *ctx, __u8 *ret_reg,
-						   __u64 *ret_task)
+static __always_inline struct clew_proc *rust_place(const struct pt_regs *ctx, __u8 *ret_reg)
 {
-	struct clew_proc *p = rust_inside(CLEW_SET_RUST_MESSAGE, ret_task);
+	struct clew_proc *p = rust_proc(CLEW_SET_RUST_MESSAGE);
 
 	if (!p)
 		return NULL;
@@ -67,9 +63,50 @@ static __always_inline struct clew_proc *rust_proc(const struct pt_regs *ctx, __
 	return *ret_reg == RUST_UNPLACED ? NULL : p;
 }
 
-static __always_inline struct clew_rust_channel rust_channel(__u64 tx)
+/* As good as unique: of one address it is, until the clock has counted 2^47 ns. */
+static __always_inline __u64 rust_new_id(__u64 tx)
 {
-	return (struct clew_rust_channel){.tx = tx, .pid = bpf_get_current_pid_tgid() >> 32};
+	__u64 id = tx ^ bpf_ktime_get_ns() * 0x9e3779b97f4a7c15ULL;
+
+	return id & ((1ULL << CLEW_RUST_SLOT) - 1) ?: 1;
+}
+
+/* NULL: not met yet. */
+static __always_inline struct clew_rust_channel *rust_known(__u64 tx)
+{
+	struct clew_rust_key key = {.tx = tx, .pid = bpf_get_current_pid_tgid() >> 32};
+
+	return bpf_map_lookup_elem(&rust_channels, &key);
+}
+
+static __always_inline struct clew_rust_channel *rust_meet(__u64 tx)
+{
+	struct clew_rust_key key = {.tx = tx, .pid = bpf_get_current_pid_tgid() >> 32};
+	struct clew_rust_channel new = {.id = rust_new_id(tx)};
+
+	bpf_map_update_elem(&rust_channels, &key, &new, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&rust_channels, &key);
+}
+
+static __always_inline void rust_another(struct clew_rust_channel *c, __u64 tx)
+{
+	if (c->used)
+		c->id = rust_new_id(tx);
+	c->used = 0;
+	c->task = 0;
+}
+
+/*
+ * Who takes it. A channel has one receiver, in one task; where another one takes, it is not sure
+ * that this is still the channel of the messages before.
+ */
+static __always_inline void rust_taker(struct clew_rust_channel *c, __u64 tx, __u64 task)
+{
+	if (c->task == task && task)
+		return;
+	if (c->task || !task)
+		rust_another(c, tx);
+	c->task = task;
 }
 
 static __always_inline void rust_edge(__u16 kind, __u64 task, __u64 child, __u64 ref)
@@ -94,16 +131,72 @@ static __always_inline void rust_edge(__u16 kind, __u64 task, __u64 child, __u64
 SEC("?uprobe")
 int clew_rust_push(struct pt_regs *ctx)
 {
-	struct clew_rust_channel key;
-	__u64 task, slot, *taker;
+	struct clew_rust_channel *c;
+	struct clew_proc *p;
+	__u64 task, slot, tx = PT_REGS_PARM1(ctx);
 	__u8 reg;
 
-	if (!rust_proc(ctx, &reg, &task))
+	p = rust_place(ctx, &reg);
+	if (!p)
 		return 0;
 	slot = rust_reg(ctx, reg);
-	key = rust_channel(PT_REGS_PARM1(ctx));
-	taker = bpf_map_lookup_elem(&rust_takers, &key);
-	rust_edge(CLEW_EDGE_RUST_SEND, task, CLEW_RUST_MESSAGE(key.tx, slot), taker ? *taker : 0);
+	c = rust_known(tx);
+	if (!c)
+		c = rust_meet(tx);
+	else if (!slot && c->used) /* its first message: another channel was here before */
+		rust_another(c, tx);
+	task = rust_task(p);
+	if (!c || !task)
+		return 0;
+	c->used = 1;
+	rust_edge(CLEW_EDGE_RUST_SEND, task, CLEW_RUST_MESSAGE(c->id, slot), c->task);
+	return 0;
+}
+
+/* What is taken, if `rx`: if that moves on. */
+static __always_inline void rust_note(struct clew_rust_channel *c, __u64 tx, __u64 slot, __u64 rx,
+				      __u64 task)
+{
+	struct clew_thread *th;
+
+	rust_taker(c, tx, task);
+	th = task ? thread_of((__u32)bpf_get_current_pid_tgid(), true) : NULL;
+	if (!th)
+		return;
+	th->rust_task = task;
+	th->rust_message = CLEW_RUST_MESSAGE(c->id, slot);
+	th->rust_rx = rx;
+	th->rust_slot = slot;
+}
+
+/* A word of list::Tx counts the messages that were put in: more than were taken, not by much. */
+static __always_inline bool rust_is_tx(__u64 tx, __u64 slot)
+{
+	return user_u64(tx) - slot - 1 < 1 << 24 || user_u64(tx + 8) - slot - 1 < 1 << 24;
+}
+
+/* list::Rx::pop, behind the store of the next index: a message has been taken. */
+SEC("?uprobe")
+int clew_rust_take(struct pt_regs *ctx)
+{
+	struct clew_rust_channel *c;
+	struct clew_proc *p;
+	__u64 rx, tx, slot;
+	__u8 reg;
+
+	p = rust_place(ctx, &reg);
+	if (!p)
+		return 0;
+	rx = rust_reg(ctx, reg);
+	tx = rx - (__s64)p->rust_away;
+	slot = user_u64(rx + p->rust_index) - 1;
+	c = rust_known(tx);
+	if (!c && rust_is_tx(tx, slot))
+		c = rust_meet(tx);
+	if (c)
+		rust_note(c, tx, slot, 0, rust_task(p));
+	else
+		count(CLEW_STAT_EDGE_UNRESOLVED);
 	return 0;
 }
 
@@ -111,26 +204,22 @@ int clew_rust_push(struct pt_regs *ctx)
 SEC("?uprobe")
 int clew_rust_pop(struct pt_regs *ctx)
 {
-	struct clew_rust_channel key;
-	struct clew_thread *th;
+	struct clew_rust_channel *c;
 	struct clew_proc *p;
-	__u64 task, *taker;
+	__u64 rx, tx, task;
 	__u8 reg;
 
-	p = rust_proc(ctx, &reg, &task);
-	th = p ? thread_of((__u32)bpf_get_current_pid_tgid(), true) : NULL;
-	if (!th)
+	p = rust_place(ctx, &reg);
+	task = p ? rust_task(p) : 0;
+	if (!task)
 		return 0;
-	th->rust_task = task;
-	th->rust_rx = rust_reg(ctx, reg);
-	th->rust_tx = rust_reg(ctx, reg == RUST_DI ? RUST_SI : RUST_DX); /* the next argument */
-	th->rust_slot = user_u64(th->rust_rx + p->rust_index);
-	key = rust_channel(th->rust_tx);
-	taker = bpf_map_lookup_elem(&rust_takers, &key);
-	if (!taker)
-		bpf_map_update_elem(&rust_takers, &key, &task, BPF_ANY);
-	else if (*taker != task)
-		*taker = task;
+	rx = rust_reg(ctx, reg);
+	tx = rust_reg(ctx, reg == RUST_DI ? RUST_SI : RUST_DX); /* the next argument */
+	c = rust_known(tx);
+	if (!c)
+		c = rust_meet(tx);
+	if (c)
+		rust_note(c, tx, user_u64(rx + p->rust_index), rx, task);
 	return 0;
 }
 
@@ -152,9 +241,10 @@ static __always_inline __u64 rust_child(__u64 hdr, __u64 parent)
 SEC("?uprobe")
 int clew_rust_spawn(struct pt_regs *ctx)
 {
-	__u64 task, child;
+	struct clew_proc *p = rust_proc(CLEW_SET_RUST_JOIN);
+	__u64 task = p ? rust_task(p) : 0, child;
 
-	if (!rust_inside(CLEW_SET_RUST_JOIN, &task))
+	if (!task)
 		return 0;
 	child = rust_child(PT_REGS_PARM2(ctx), task);
 	if (child)
@@ -171,12 +261,13 @@ int clew_rust_spawn(struct pt_regs *ctx)
 SEC("?uprobe")
 int clew_rust_join(struct pt_regs *ctx)
 {
+	struct clew_proc *p = rust_proc(CLEW_SET_RUST_JOIN);
 	__u64 task, child;
 
-	if (!rust_inside(CLEW_SET_RUST_JOIN, &task) ||
-	    !(user_u64(PT_REGS_PARM1(ctx)) & RUST_COMPLETE))
+	if (!p || !(user_u64(PT_REGS_PARM1(ctx)) & RUST_COMPLETE))
 		return 0;
-	child = rust_child(PT_REGS_PARM1(ctx), task);
+	task = rust_task(p);
+	child = task ? rust_child(PT_REGS_PARM1(ctx), task) : 0;
 	if (child)
 		rust_edge(CLEW_EDGE_RUST_JOIN, task, child, 0);
 	return 0;

@@ -13,22 +13,22 @@ static __always_inline __u64 rust_task(const struct clew_proc *p)
 }
 
 /*
- * The task writes a request: the message that it has taken for it. Whether the latest pop was a
- * success is seen by the receiver, which has then moved on; it may be one of an earlier time that
- * this task ran here, which the rule notices: slots follow one another.
+ * The task writes a request: the message that it has taken for it. Where only the attempt was
+ * seen, the receiver tells whether it was a success: it has then moved on. It may be one of an
+ * earlier time that this task ran here, which the rule notices: slots follow one another.
  */
 static __always_inline __u64 rust_taken(const struct clew_proc *p, __u64 task, __u64 id)
 {
 	struct clew_thread *th = p->rust_places ? thread_of((__u32)id, false) : NULL;
-	__u64 rx;
+	__u64 message;
 
 	if (!th || th->rust_task != task)
 		return 0;
-	rx = th->rust_rx;
-	th->rust_rx = 0;
-	if (!rx || user_u64(rx + p->rust_index) != th->rust_slot + 1)
+	message = th->rust_message;
+	th->rust_message = 0;
+	if (message && th->rust_rx && user_u64(th->rust_rx + p->rust_index) != th->rust_slot + 1)
 		return 0;
-	return CLEW_RUST_MESSAGE(th->rust_tx, th->rust_slot);
+	return message;
 }
 
 #endif

@@ -113,12 +113,13 @@ struct clew_proc {
 		struct {
 			__s32 rust_task;  /* thread pointer -> id of the task; 0: unknown */
 			__u16 rust_index; /* mpsc Rx -> the slot that is taken next */
-			__u8 rust_places; /* of rust_place; 0: messages are not followed */
-			__u8 rust_pad;
+			__s16 rust_away;  /* from a channel's mpsc Tx to its Rx; 0: not known */
 			/* by place in its page (bits 4 to 15), the register with the slot of a
 			 * push, or the receiver of a pop (bits 0 to 3, as instructions number them)
 			 */
 			__u16 rust_place[CLEW_RUST_PLACES];
+			__u8 rust_places; /* of rust_place; 0: messages are not followed */
+			__u8 rust_pad;
 		};
 		struct {
 			__u8 ruby_embedded; /* mask of an embedded Array's length */
@@ -160,11 +161,17 @@ struct clew_java_wait {
 	__u32 event, headers, minimal; /* ReadEvent, HeadersReader, MinimalFuture */
 };
 
-/* Key of map `rust_takers`: a channel, by the address of its sending half. */
-struct clew_rust_channel {
+/* Key and value of map `rust_channels`: a channel, by the address of its sending half. */
+struct clew_rust_key {
 	__u64 tx;
 	__u32 pid;
 	__u32 pad;
+};
+
+struct clew_rust_channel {
+	__u64 id;   /* 47 bits, which no other channel's messages had that was at this address */
+	__u64 task; /* that takes the messages; 0: nobody yet */
+	__u64 used; /* a message was reported by that id */
 };
 
 #define CLEW_GO_WORDS 7 /* words of a closure that are kept */
@@ -232,8 +239,9 @@ struct clew_thread {
 			__u64 node_task;  /* how far that was when it went on */
 		};
 		struct {
-			/* the latest pop here: by which task, receiver (0: none), channel, slot */
-			__u64 rust_task, rust_rx, rust_tx, rust_slot;
+			/* the latest message here, 0: none, and which task took it; or would, if
+			 * its slot was ready: then this receiver has moved on */
+			__u64 rust_task, rust_message, rust_rx, rust_slot;
 		};
 		__u64 java_serves; /* the job in which it read a request that it has not answered */
 	};

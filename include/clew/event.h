@@ -71,10 +71,10 @@ enum clew_ctx_kind {
 };
 
 /*
- * A message of a tokio channel: its slot, counted since the channel was made, in the bits above an
- * address; 0: none.
+ * A message of a tokio channel: its slot, counted since the channel was made, in the bits above a
+ * number that no other channel has, also none that was at the same address before; 0: none.
  */
-#define CLEW_RUST_MESSAGE(tx, slot) ((__u64)(tx) ^ (__u64)(slot) << CLEW_RUST_SLOT)
+#define CLEW_RUST_MESSAGE(id, slot) ((__u64)(id) ^ (__u64)(slot) << CLEW_RUST_SLOT)
 #define CLEW_RUST_SLOT		    47
 
 /* clew_segment.ref of CLEW_CTX_JAVA; the low 32 bits count the jobs of this pool thread. */
@@ -232,8 +232,8 @@ enum clew_edge_kind {
 	/* as JAVA_WAIT, but ctx, ref is java.net.http's own thread, and what is waited for is the
 	 * answer on conn_id itself */
 	CLEW_EDGE_JAVA_CALL = CLEW_EDGE_OF(CLEW_CTX_JAVA, 3),
-	/* tokio: task ctx has put the message child into a channel, which task ref asks for
-	 * messages, 0: nobody seen so far */
+	/* tokio: task ctx has put the message child into a channel, whose messages task ref takes,
+	 * 0: nobody seen so far */
 	CLEW_EDGE_RUST_SEND = CLEW_EDGE_OF(CLEW_CTX_TOKIO, 1),
 	/* task ctx has started the task child (a future, or a closure of spawn_blocking) */
 	CLEW_EDGE_RUST_SPAWN = CLEW_EDGE_OF(CLEW_CTX_TOKIO, 2),

@@ -14,6 +14,8 @@
  * only if the client's task takes one, writes one, in turns: on one connection the slots of
  * successive requests follow one another without a gap, from 0 on where it was seen from its
  * start, and all are taken by one task. Where not, the connection proves nothing from then on.
+ * An address is another channel's when that is freed: the kernel side numbers channels anew where
+ * one begins at slot 0 or another task takes.
  *
  * Never by who was spawned by whom, never by wake-ups: a worker or flusher that one request starts
  * serves the others (425 of 600 wrong). A second witness is needed: the request's own task takes
@@ -32,7 +34,7 @@ struct rust_message {
 	struct co_node *x;    /* reference: the request that its sender was at; NULL: a child */
 	struct co_thread *by; /* reference: the sender */
 	uint64_t ts;
-	uint64_t taker; /* the task that asked for messages then, 0: not known */
+	uint64_t taker; /* the task that took the channel's messages so far, 0: nobody yet */
 	uint8_t used;
 };
 
@@ -262,12 +264,8 @@ static struct rust_message *message_of(struct clew_correlate *co, struct co_conn
 	m = co_map__get(&co->rust_messages, key, req->ref);
 	if (!m || m->used || m->ts > c->req_ts)
 		return NULL;
-	/*
-	 * Of another channel, which had this address before? Then another task took its messages,
-	 * or the last request here was written since. One that is older than the agent has kept its
-	 * address.
-	 */
-	if (m->ts < before || (m->taker ? m->taker != req->ctx : !(req->seg_flags & CLEW_SEG_LATE)))
+	/* The number is this channel's alone, so it agrees with all that is known of it. */
+	if (m->ts < before || (m->taker && m->taker != req->ctx))
 		return NULL;
 	m->used = 1;
 	return m;

@@ -284,7 +284,11 @@ static bool is_tokio(const struct clew_elf *elf, struct clew_facts *f)
 		return false;
 	f->kind = CLEW_FACTS_TOKIO;
 	for (uint32_t i = 0; i < f->rust.nr; i++)
-		add_site(elf, f, p[i].pop ? CLEW_SITE_RUST_POP : CLEW_SITE_RUST_PUSH, p[i].addr);
+		add_site(elf, f,
+			 p[i].take  ? CLEW_SITE_RUST_TAKE
+			 : p[i].pop ? CLEW_SITE_RUST_POP
+				    : CLEW_SITE_RUST_PUSH,
+			 p[i].addr);
 	for (uint32_t i = 0; i < f->rust.nr_spawn; i++)
 		add_site(elf, f, CLEW_SITE_RUST_SPAWN, f->rust.spawn[i]);
 	for (uint32_t i = 0; i < f->rust.nr_join; i++)

@@ -42,6 +42,7 @@ enum clew_site_kind {
 	CLEW_SITE_NODE_MOVED,  /* V8's collector has moved objects */
 	CLEW_SITE_RUST_PUSH,   /* tokio: mpsc::list::Tx, the slot is known: DI = the Tx */
 	CLEW_SITE_RUST_POP,    /* mpsc::list::Rx::pop, entry */
+	CLEW_SITE_RUST_TAKE,   /* in it, behind the store of the next slot */
 	CLEW_SITE_RUST_SPAWN,  /* OwnedTasks::bind_inner, Spawner::spawn_task: SI = the task */
 	CLEW_SITE_RUST_JOIN,   /* harness::can_read_output: DI = the task */
 	CLEW_SITE_RUBY_SHIFT,  /* rb_ary_shift: DI = the Array */

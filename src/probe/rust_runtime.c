@@ -12,7 +12,8 @@
  *     still. With link-time optimisation push is inlined, and find_block(tx, slot) is its own.
  *   - OwnedTasks::bind_inner(list, task) and Spawner::spawn_task(pool, task) start tasks;
  *     can_read_output(task, trailer, waker) is asked by JoinHandles whenever they are polled.
- *   - Rx::pop(rx, tx): the slot that comes next is loaded and masked with the size of a block, 32.
+ *   - Rx::pop(rx, tx): the slot that comes next is loaded and masked with the size of a block, 32;
+ *     it is stored when a message has been taken (rust_take.c).
  * Functions are found by their names, or without (rust_stripped.c); generic types may be missing,
  * so every channel of the program is followed.
  */
@@ -26,35 +27,10 @@
 #include "probe/look.h"
 #include "probe/x86.h"
 
-#define CODE_BYTES 512
+#define CODE_BYTES 2048
 #define INSNS_MAX  48
 #define BLOCK_MASK (-32)
 #define TLS_MAX	   65536
-
-static uint32_t bit(uint8_t reg)
-{
-	return reg < X86_REGS ? 1u << reg : 0;
-}
-
-/* mov between registers: what is known of one holds for the other. */
-static bool copies(const struct x86_insn *i, uint8_t *ret_from, uint8_t *ret_to)
-{
-	if (!i->wide || i->mem || (i->op != 0x89 && i->op != 0x8b))
-		return false;
-	*ret_from = i->op == 0x89 ? i->reg : i->rm;
-	*ret_to = i->op == 0x89 ? i->rm : i->reg;
-	return true;
-}
-
-/* The set of registers with one value, behind an instruction. */
-static uint32_t follow(uint32_t set, const struct x86_insn *i)
-{
-	uint8_t from, to;
-
-	if (copies(i, &from, &to))
-		return set & bit(from) ? set | bit(to) : set & ~bit(to);
-	return set & ~x86_writes(i);
-}
 
 /* A word of 8 bytes at base + disp: op 0x8b loads it, 0x89 stores it. */
 static bool word_at(const struct x86_insn *i, uint16_t op)
@@ -66,7 +42,7 @@ static bool word_at(const struct x86_insn *i, uint16_t op)
 static bool masks(const struct x86_insn *i, uint32_t set)
 {
 	return i->op == 0x83 && i->reg % 8 == 4 && i->wide && !i->mem && i->imm == BLOCK_MASK &&
-	       set & bit(i->rm);
+	       set & x86_bit(i->rm);
 }
 
 /* ---- the task's id ---- */
@@ -76,26 +52,26 @@ void clew_rust__follow(struct clew_rust_walk *w, const struct x86_insn *i)
 	uint8_t from, to;
 	int32_t off;
 
-	w->arg = follow(w->arg, i);
+	w->arg = x86_follow(w->arg, i);
 	if (word_at(i, 0x8b) && i->fs && i->base == X86_NONE && !i->disp) {
 		off = 0;
 		to = i->reg;
 	} else if (i->op == 0x8d && i->wide && i->plain && i->base != X86_NONE &&
-		   w->known & bit(i->base) && i->disp >= -TLS_MAX && i->disp <= TLS_MAX) {
+		   w->known & x86_bit(i->base) && i->disp >= -TLS_MAX && i->disp <= TLS_MAX) {
 		off = w->off[i->base] + i->disp;
 		to = i->reg;
-	} else if (copies(i, &from, &to) && w->known & bit(from)) {
+	} else if (x86_copies(i, &from, &to) && w->known & x86_bit(from)) {
 		off = w->off[from];
 	} else {
 		w->known &= ~x86_writes(i);
 		return;
 	}
 	if (off < -TLS_MAX || off > TLS_MAX) {
-		w->known &= ~bit(to);
+		w->known &= ~x86_bit(to);
 		return;
 	}
 	w->off[to] = off;
-	w->known |= bit(to);
+	w->known |= x86_bit(to);
 }
 
 bool clew_rust__beside(const struct clew_rust_walk *w, const struct x86_insn *i, uint16_t op,
@@ -107,7 +83,7 @@ bool clew_rust__beside(const struct clew_rust_walk *w, const struct x86_insn *i,
 		*ret_off = i->disp;
 		return true;
 	}
-	if (i->fs || i->base == X86_NONE || !(w->known & bit(i->base)) || i->disp < -TLS_MAX ||
+	if (i->fs || i->base == X86_NONE || !(w->known & x86_bit(i->base)) || i->disp < -TLS_MAX ||
 	    i->disp > TLS_MAX)
 		return false;
 	*ret_off = w->off[i->base] + i->disp;
@@ -145,7 +121,7 @@ static uint8_t lowest(uint32_t set)
 
 bool clew_rust__push(const uint8_t *code, size_t n, uint64_t *ret_at, uint8_t *ret_reg)
 {
-	uint32_t tx = bit(X86_DI), slot = 0;
+	uint32_t tx = x86_bit(X86_DI), slot = 0;
 	uint64_t behind = 0;
 	bool masked = false;
 	uint8_t first = 0;
@@ -164,16 +140,16 @@ bool clew_rust__push(const uint8_t *code, size_t n, uint64_t *ret_at, uint8_t *r
 		}
 		masked |= masks(&i, slot);
 		if (!behind && i.lock && i.op == X86_0F(0xc1) && i.wide && i.mem && i.plain &&
-		    tx & bit(i.base) && (i.disp == 0 || i.disp == 8)) {
+		    tx & x86_bit(i.base) && (i.disp == 0 || i.disp == 8)) {
 			first = i.reg;
-			slot = bit(first);
+			slot = x86_bit(first);
 			behind = at + i.len;
 			tx &= ~slot;
 		} else {
-			slot = follow(slot, &i);
-			tx = follow(tx, &i);
+			slot = x86_follow(slot, &i);
+			tx = x86_follow(tx, &i);
 		}
-		if (!(tx & bit(X86_DI)) || (behind && !slot))
+		if (!(tx & x86_bit(X86_DI)) || (behind && !slot))
 			break;
 	}
 	/* single-stepped, so ten times as dear */
@@ -184,7 +160,7 @@ bool clew_rust__push(const uint8_t *code, size_t n, uint64_t *ret_at, uint8_t *r
 
 bool clew_rust__find_block(const uint8_t *code, size_t n)
 {
-	uint32_t tx = bit(X86_DI), slot = bit(X86_SI);
+	uint32_t tx = x86_bit(X86_DI), slot = x86_bit(X86_SI);
 	bool masked = false, loaded = false;
 	struct x86_insn i;
 	size_t at = 0;
@@ -193,18 +169,18 @@ bool clew_rust__find_block(const uint8_t *code, size_t n)
 		if (!x86_decode(code + at, n - at, &i) || x86_branches(&i))
 			break;
 		masked |= masks(&i, slot);
-		loaded |= word_at(&i, 0x8b) && !i.fs && tx & bit(i.base) &&
+		loaded |= word_at(&i, 0x8b) && !i.fs && tx & x86_bit(i.base) &&
 			  (i.disp == 0 || i.disp == 8);
-		slot = follow(slot, &i);
-		tx = follow(tx, &i);
+		slot = x86_follow(slot, &i);
+		tx = x86_follow(tx, &i);
 	}
 	return masked && loaded;
 }
 
 bool clew_rust__pop(const uint8_t *code, size_t n, uint8_t *ret_reg, uint16_t *ret_index)
 {
-	uint32_t rx[2] = {bit(X86_DI),
-			  bit(X86_SI)}; /* behind the result's address, if there is one */
+	uint32_t rx[2] = {x86_bit(X86_DI),
+			  x86_bit(X86_SI)}; /* behind the result's address, if there is one */
 	uint32_t loaded[2] = {0};
 	int32_t disp[X86_REGS] = {0};
 	uint8_t from, to;
@@ -214,7 +190,7 @@ bool clew_rust__pop(const uint8_t *code, size_t n, uint8_t *ret_reg, uint16_t *r
 	for (int k = 0; k < INSNS_MAX && at < n; k++, at += i.len) {
 		if (!x86_decode(code + at, n - at, &i) || x86_branches(&i))
 			return false;
-		if (copies(&i, &from, &to))
+		if (x86_copies(&i, &from, &to))
 			disp[to] = disp[from];
 		for (int a = 0; a < 2; a++) {
 			if (masks(&i, loaded[a]) && disp[i.rm] >= 0 && disp[i.rm] <= 64) {
@@ -224,13 +200,13 @@ bool clew_rust__pop(const uint8_t *code, size_t n, uint8_t *ret_reg, uint16_t *r
 			}
 		}
 		for (int a = 0; a < 2; a++) {
-			bool load = word_at(&i, 0x8b) && !i.fs && rx[a] & bit(i.base);
+			bool load = word_at(&i, 0x8b) && !i.fs && rx[a] & x86_bit(i.base);
 
-			loaded[a] = follow(loaded[a], &i);
-			rx[a] = follow(rx[a], &i);
+			loaded[a] = x86_follow(loaded[a], &i);
+			rx[a] = x86_follow(rx[a], &i);
 			if (!load)
 				continue;
-			loaded[a] |= bit(i.reg);
+			loaded[a] |= x86_bit(i.reg);
 			disp[i.reg] = i.disp;
 		}
 	}
@@ -247,7 +223,7 @@ enum { HDR_VTABLE = 16, HDR_OWNER = 24, VTABLE_ID = 72 };
 
 bool clew_rust__bind(const uint8_t *code, size_t n)
 {
-	uint32_t self = bit(X86_DI), task = bit(X86_SI), owner = 0, vtable = 0;
+	uint32_t self = x86_bit(X86_DI), task = x86_bit(X86_SI), owner = 0, vtable = 0;
 	bool owned = false;
 	struct x86_insn i;
 	size_t at = 0;
@@ -258,16 +234,16 @@ bool clew_rust__bind(const uint8_t *code, size_t n)
 		if (!x86_decode(code + at, n - at, &i) || x86_branches(&i))
 			return false;
 		load = word_at(&i, 0x8b) && !i.fs;
-		if (load && owned && vtable & bit(i.base) && i.disp == VTABLE_ID)
+		if (load && owned && vtable & x86_bit(i.base) && i.disp == VTABLE_ID)
 			return true;
-		owned |= word_at(&i, 0x89) && task & bit(i.base) && i.disp == HDR_OWNER &&
-			 owner & bit(i.reg);
-		from_self = load && self & bit(i.base);
-		from_task = load && task & bit(i.base) && i.disp == HDR_VTABLE;
-		self = follow(self, &i);
-		task = follow(task, &i);
-		owner = follow(owner, &i) | (from_self ? bit(i.reg) : 0);
-		vtable = follow(vtable, &i) | (from_task ? bit(i.reg) : 0);
+		owned |= word_at(&i, 0x89) && task & x86_bit(i.base) && i.disp == HDR_OWNER &&
+			 owner & x86_bit(i.reg);
+		from_self = load && self & x86_bit(i.base);
+		from_task = load && task & x86_bit(i.base) && i.disp == HDR_VTABLE;
+		self = x86_follow(self, &i);
+		task = x86_follow(task, &i);
+		owner = x86_follow(owner, &i) | (from_self ? x86_bit(i.reg) : 0);
+		vtable = x86_follow(vtable, &i) | (from_task ? x86_bit(i.reg) : 0);
 	}
 	return false;
 }
@@ -278,15 +254,15 @@ static bool tests(const struct x86_insn *i, uint32_t set, int32_t imm)
 	if (i->imm != imm)
 		return false;
 	if (i->op == 0xa8 || i->op == 0xa9)
-		return set & bit(X86_AX);
-	return (i->op == 0xf6 || i->op == 0xf7) && !(i->reg & 6) && !i->mem && set & bit(i->rm);
+		return set & x86_bit(X86_AX);
+	return (i->op == 0xf6 || i->op == 0xf7) && !(i->reg & 6) && !i->mem && set & x86_bit(i->rm);
 }
 
 /* Is the task over? Else, is a waker there, to which this one may be equal? */
 bool clew_rust__join(const uint8_t *code, size_t n)
 {
 	enum { COMPLETE = 2, JOIN_WAKER = 16 };
-	uint32_t task = bit(X86_DI), waker = bit(X86_DX), state = 0;
+	uint32_t task = x86_bit(X86_DI), waker = x86_bit(X86_DX), state = 0;
 	bool complete = false, set = false;
 	struct x86_insn i;
 	size_t at = 0;
@@ -300,12 +276,12 @@ bool clew_rust__join(const uint8_t *code, size_t n)
 		load = word_at(&i, 0x8b) && !i.fs;
 		complete |= tests(&i, state, COMPLETE);
 		set |= complete && tests(&i, state, JOIN_WAKER);
-		if (set && load && waker & bit(i.base) && (i.disp == 0 || i.disp == 8))
+		if (set && load && waker & x86_bit(i.base) && (i.disp == 0 || i.disp == 8))
 			return true;
-		load = load && task & bit(i.base) && !i.disp;
-		task = follow(task, &i);
-		waker = follow(waker, &i);
-		state = follow(state, &i) | (load ? bit(i.reg) : 0);
+		load = load && task & x86_bit(i.base) && !i.disp;
+		task = x86_follow(task, &i);
+		waker = x86_follow(waker, &i);
+		state = x86_follow(state, &i) | (load ? x86_bit(i.reg) : 0);
 	}
 	return false;
 }
@@ -349,28 +325,29 @@ static int which(const char *name, size_t len)
 struct search {
 	const struct clew_elf *elf;
 	struct clew_rust_facts *f;
+	struct clew_rust_pops pops;
 	uint64_t block; /* spawn_blocking's; nothing in its code tells that it gets a task */
 	bool contradiction;
 };
 
-static void add_place(struct search *s, uint64_t addr, bool pop, uint8_t reg)
+static void add_place(struct search *s, struct clew_rust_place p)
 {
 	struct clew_rust_facts *f = s->f;
 	enum clew_insn_class insn;
 
-	if (clew_elf__probe_addr(s->elf, addr, &addr, &insn) || insn == CLEW_INSN_REFUSED) {
+	if (clew_elf__probe_addr(s->elf, p.addr, &p.addr, &insn) || insn == CLEW_INSN_REFUSED) {
 		f->more = true;
 		return;
 	}
 	for (uint32_t i = 0; i < f->nr; i++) {
-		if (f->place[i].addr == addr)
+		if (f->place[i].addr == p.addr)
 			return; /* several types, one code */
 		/* the kernel side knows a place by its offset in the page */
-		if ((f->place[i].addr ^ addr) % 4096 || f->place[i].reg == reg)
+		if ((f->place[i].addr ^ p.addr) % 4096 || f->place[i].reg == p.reg)
 			continue;
 		f->more = true;
-		s->contradiction |= pop && f->place[i].pop;
-		if (!pop || f->place[i].pop)
+		s->contradiction |= p.pop && f->place[i].pop;
+		if (!p.pop || f->place[i].pop)
 			return;
 		/* what is put in unseen is nobody's; what is taken must be seen */
 		f->place[i--] = f->place[--f->nr];
@@ -379,7 +356,7 @@ static void add_place(struct search *s, uint64_t addr, bool pop, uint8_t reg)
 		f->more = true;
 		return;
 	}
-	f->place[f->nr++] = (struct clew_rust_place){.addr = addr, .pop = pop, .reg = reg};
+	f->place[f->nr++] = p;
 }
 
 static void see_task(struct search *s, const uint8_t *code, size_t n)
@@ -394,17 +371,37 @@ static void see_task(struct search *s, const uint8_t *code, size_t n)
 
 static void see_pop(struct search *s, const struct clew_elf_sym *sym, const uint8_t *code, size_t n)
 {
-	uint16_t index;
-	uint8_t reg;
+	struct clew_rust_pop p = {.addr = sym->addr};
 
-	if (!clew_rust__pop(code, n, &reg, &index)) {
+	for (uint32_t i = 0; i < s->pops.nr; i++)
+		if (s->pops.pop[i].addr == sym->addr)
+			return; /* several types, one code */
+	if (!clew_rust__pop(code, n, &p.rx, &p.index) || s->pops.nr == CLEW_RUST_PLACES) {
 		s->f->more = true;
 		return;
 	}
-	for (uint32_t i = 0; i < s->f->nr; i++)
-		s->contradiction |= s->f->place[i].pop && s->f->index != index;
-	s->f->index = index;
-	add_place(s, sym->addr, true, reg);
+	if (n < sym->size || !clew_rust__take(code, n, p.rx, p.index, &p.take, &p.take_rx))
+		p.take = 0;
+	s->pops.pop[s->pops.nr++] = p;
+}
+
+/* Where a message has been taken, or where that is not clear, wherever one is looked for. */
+static void add_pops(struct search *s)
+{
+	s->f->away = clew_rust__away(s->elf, &s->pops);
+	for (uint32_t i = 0; i < s->pops.nr; i++) {
+		const struct clew_rust_pop *p = &s->pops.pop[i];
+		struct clew_rust_place place = {.addr = p->addr, .pop = true, .reg = p->rx};
+
+		s->contradiction |= i && s->f->index != p->index;
+		s->f->index = p->index;
+		if (p->take && !p->unclear && p->away && p->away == s->f->away) {
+			place.addr += p->take;
+			place.take = true;
+			place.reg = p->take_rx;
+		}
+		add_place(s, place);
+	}
 }
 
 static void add_join(uint64_t *list, uint32_t *nr, uint64_t addr)
@@ -431,7 +428,7 @@ static void see(void *arg, int what, const struct clew_elf_sym *sym)
 		break;
 	case CLEW_RUST_PUSH:
 		if (clew_rust__push(code, n, &at, &reg))
-			add_place(s, sym->addr + at, false, reg);
+			add_place(s, (struct clew_rust_place){.addr = sym->addr + at, .reg = reg});
 		break;
 	case CLEW_RUST_BIND:
 		if (clew_rust__bind(code, n))
@@ -446,7 +443,7 @@ static void see(void *arg, int what, const struct clew_elf_sym *sym)
 		break;
 	case CLEW_RUST_FIND_BLOCK:
 		if (clew_rust__find_block(code, n))
-			add_place(s, sym->addr, false, X86_SI);
+			add_place(s, (struct clew_rust_place){.addr = sym->addr, .reg = X86_SI});
 		break;
 	default:
 		see_pop(s, sym, code, n);
@@ -498,6 +495,7 @@ int clew_rust__inspect(const struct clew_elf *elf, struct clew_rust_facts *ret)
 		clew_elf__match(elf, which, see, &s);
 	else
 		f.task = clew_rust__stripped(elf, see, &s);
+	add_pops(&s);
 	for (uint32_t i = 0; i < f.nr; i++)
 		*(f.place[i].pop ? &pop : &push) = true;
 	if (s.contradiction || !f.task)
@@ -529,6 +527,7 @@ bool clew_rust__look(struct clew_look *l)
 	clew_look__name(l, CLEW_RT_TOKIO, "tokio");
 	e->rust_task = f->task;
 	e->rust_index = f->index;
+	e->rust_away = f->away;
 	clew_look__sites(l, l->file, l->path);
 	if (!f->nr_join)
 		clew_look__why(l,

@@ -18,9 +18,9 @@
 #define CLEW_RUST_JOINS 4 /* functions that start tasks, or ask for what they give */
 
 struct clew_rust_place {
-	uint64_t addr; /* as linked */
-	bool pop;
-	uint8_t reg; /* push: which register holds the slot; pop: the receiver */
+	uint64_t addr;	/* as linked */
+	bool pop, take; /* take: in pop, where a message has been taken */
+	uint8_t reg;	/* push: which register holds the slot; pop: the receiver */
 };
 
 struct clew_rust_facts {
@@ -28,6 +28,7 @@ struct clew_rust_facts {
 	bool symbols;	  /* some of tokio's functions have names */
 	int32_t task;	  /* from the thread pointer to the task's id; 0: not found */
 	uint16_t index;	  /* of the next message in a receiver */
+	int16_t away;	  /* from a channel's Tx to its Rx, where there is a take */
 	bool more;	  /* places that there was no room for, or that are not understood */
 	uint32_t nr;
 	struct clew_rust_place place[CLEW_RUST_PLACES];
@@ -50,6 +51,33 @@ enum clew_rust_what {
 	CLEW_RUST_BLOCK, /* blocking::Spawner::spawn_task(self, task) */
 	CLEW_RUST_JOIN,	 /* harness::can_read_output(task, trailer, waker) */
 };
+
+/* The functions list::Rx::pop of a program, one for each type. */
+struct clew_rust_pop {
+	uint64_t addr, take; /* take: where a message has been taken; 0: not clear */
+	uint8_t rx, take_rx; /* which register holds the receiver, at its entry and there */
+	uint16_t index;
+	int16_t away; /* from Tx to Rx, as its callers have it; 0: not seen */
+	bool unclear; /* they do not agree */
+};
+
+struct clew_rust_pops {
+	uint32_t nr;
+	struct clew_rust_pop pop[CLEW_RUST_PLACES];
+};
+
+/*
+ * clew_rust__take - the place in pop, from its beginning, that is passed only when a message has
+ * been taken, and the register that holds the receiver there. `rx`: the one at its entry.
+ */
+bool clew_rust__take(const uint8_t *code, size_t n, uint8_t rx, uint16_t index, uint64_t *ret_at,
+		     uint8_t *ret_reg);
+/* Looks at who calls them: sets `away` of each. Returns the one of those with a take, or 0. */
+int16_t clew_rust__away(const struct clew_elf *elf, struct clew_rust_pops *pops);
+
+/* The functions that the unwinder's table knows, in order; of long ones the beginning. */
+typedef void (*clew_rust_func_fn)(void *arg, uint64_t addr, const uint8_t *code, size_t n);
+int clew_rust__each_func(const struct clew_elf *elf, clew_rust_func_fn fn, void *arg);
 
 /*
  * clew_rust__stripped - likewise without symbols: `fn` gets the functions that look like

@@ -160,8 +160,9 @@ static int see_pointer(void *arg, uint64_t where, uint64_t value)
 }
 
 /* Calls of an exchanging function, straight or by a pointer. */
-static void see_calls(struct scan *s, uint64_t addr, const uint8_t *code, size_t n)
+static void see_calls(void *arg, uint64_t addr, const uint8_t *code, size_t n)
 {
+	struct scan *s = arg;
 	struct x86_insn i;
 
 	for (size_t at = 0; at < n; at += i.len) {
@@ -216,8 +217,9 @@ static bool tests_block(const uint8_t *code, size_t n)
 	return false;
 }
 
-static void see_func(struct scan *s, uint64_t addr, const uint8_t *code, size_t n)
+static void see_func(void *arg, uint64_t addr, const uint8_t *code, size_t n)
 {
+	struct scan *s = arg;
 	struct clew_elf_sym sym = {.addr = addr, .size = n};
 	uint16_t index;
 	uint64_t at;
@@ -237,7 +239,7 @@ static void see_func(struct scan *s, uint64_t addr, const uint8_t *code, size_t 
 }
 
 /* The table is sorted: so no byte is looked at twice, whatever it says. */
-static void each_func(struct scan *s, void (*see)(struct scan *, uint64_t, const uint8_t *, size_t))
+static void each_func(struct scan *s, clew_rust_func_fn see, void *arg)
 {
 	uint64_t last = s->text.addr;
 
@@ -252,8 +254,30 @@ static void each_func(struct scan *s, void (*see)(struct scan *, uint64_t, const
 		n = end - at < FUNC_BYTES ? end - at : FUNC_BYTES;
 		code = clew_window__at(&s->code, s->text.off + (at - s->text.addr), n);
 		if (code)
-			see(s, at, code, n);
+			see(arg, at, code, n);
 	}
+}
+
+static void close_scan(struct scan *s)
+{
+	clew_window__fini(&s->code);
+	clew_window__fini(&s->table);
+	free(s);
+}
+
+int clew_rust__each_func(const struct clew_elf *elf, clew_rust_func_fn fn, void *arg)
+{
+	struct scan *s = calloc(1, sizeof(*s));
+	int err;
+
+	if (!s)
+		return -ENOMEM;
+	s->elf = elf;
+	err = open_scan(s);
+	if (!err)
+		each_func(s, fn, arg);
+	close_scan(s);
+	return err;
 }
 
 int32_t clew_rust__stripped(const struct clew_elf *elf, clew_match_fn fn, void *arg)
@@ -267,16 +291,14 @@ int32_t clew_rust__stripped(const struct clew_elf *elf, clew_match_fn fn, void *
 	s->fn = fn;
 	s->arg = arg;
 	if (!open_scan(s)) {
-		each_func(s, see_func);
+		each_func(s, see_func, s);
 		ret = most(&s->swaps);
 		if (!ret) {
 			clew_elf__each_relative(elf, see_pointer, s);
-			each_func(s, see_calls);
+			each_func(s, see_calls, s);
 			ret = s->full ? 0 : most(&s->calls);
 		}
 	}
-	clew_window__fini(&s->code);
-	clew_window__fini(&s->table);
-	free(s);
+	close_scan(s);
 	return ret;
 }

@@ -41,6 +41,8 @@ static const struct clew_site_info sites[CLEW_SITE_MAX] = {
 				 CLEW_SET_RUST_MESSAGE, false},
 	[CLEW_SITE_RUST_POP] = {"tokio::sync::mpsc::list::Rx::pop", "clew_rust_pop",
 				CLEW_SET_RUST_MESSAGE, false},
+	[CLEW_SITE_RUST_TAKE] = {"tokio::sync::mpsc::list::Rx::pop (taken)", "clew_rust_take",
+				 CLEW_SET_RUST_MESSAGE, false},
 	[CLEW_SITE_RUST_SPAWN] = {"tokio::task::spawn", "clew_rust_spawn", CLEW_SET_RUST_JOIN,
 				  false},
 	[CLEW_SITE_RUST_JOIN] = {"tokio::task::JoinHandle::poll", "clew_rust_join",

@@ -222,15 +222,10 @@ bool x86_branches(const struct x86_insn *i)
 	       (i->op == 0xff && i->modrm && i->reg % 8 >= 2 && i->reg % 8 < 6);
 }
 
-static uint32_t bit(uint8_t reg)
-{
-	return reg < X86_REGS ? 1u << reg : 0;
-}
-
 /* Of the one-byte opcodes with a modrm byte: which operand is written. */
 static uint32_t writes_modrm(const struct x86_insn *i)
 {
-	uint32_t rm = i->mem ? 0 : bit(i->rm), reg = bit(i->reg);
+	uint32_t rm = i->mem ? 0 : x86_bit(i->rm), reg = x86_bit(i->reg);
 
 	if (i->op < 0x40) {
 		if (i->op >= 0x38)
@@ -268,9 +263,9 @@ static uint32_t writes_modrm(const struct x86_insn *i)
 		return rm;
 	case 0xf6:
 	case 0xf7:
-		return i->reg & 6 ? rm | bit(X86_AX) | bit(X86_DX) : 0; /* test */
+		return i->reg & 6 ? rm | x86_bit(X86_AX) | x86_bit(X86_DX) : 0; /* test */
 	case 0xff: /* call, push, else jmp, inc, dec */
-		return i->reg % 8 == 2 ? CALLED : i->reg % 8 == 6 ? bit(X86_SP) : rm;
+		return i->reg % 8 == 2 ? CALLED : i->reg % 8 == 6 ? x86_bit(X86_SP) : rm;
 	default: /* xchg */
 		return rm | reg;
 	}
@@ -279,13 +274,14 @@ static uint32_t writes_modrm(const struct x86_insn *i)
 /* Registers of 16 bytes have the same numbers: then it says too much. */
 static uint32_t writes_two(const struct x86_insn *i)
 {
-	if ((i->op >= X86_0F(0x80) && i->op <= X86_0F(0x8f)) || i->op == X86_0F(0x1f))
-		return 0; /* jcc, nop */
+	if ((i->op >= X86_0F(0x80) && i->op <= X86_0F(0x8f)) || i->op == X86_0F(0x1f) ||
+	    i->op == X86_0F(0xa3))
+		return 0; /* jcc, nop, bt */
 	if (!i->modrm)
 		return 0xffff;
-	return bit(i->reg) | (i->mem ? 0 : bit(i->rm)) |
+	return x86_bit(i->reg) | (i->mem ? 0 : x86_bit(i->rm)) |
 	       (i->op == X86_0F(0xb0) || i->op == X86_0F(0xb1) || i->op == X86_0F(0xc7)
-			? bit(X86_AX) | bit(X86_DX)
+			? x86_bit(X86_AX) | x86_bit(X86_DX)
 			: 0);
 }
 
@@ -296,16 +292,44 @@ uint32_t x86_writes(const struct x86_insn *i)
 	if (i->modrm)
 		return writes_modrm(i);
 	if ((i->op >= 0x50 && i->op <= 0x57) || i->op == 0x68 || i->op == 0x6a)
-		return bit(X86_SP);
+		return x86_bit(X86_SP);
 	if (i->op >= 0x58 && i->op <= 0x5f)
-		return bit(i->rm) | bit(X86_SP);
+		return x86_bit(i->rm) | x86_bit(X86_SP);
 	if (i->op >= 0xb0 && i->op <= 0xbf)
-		return bit(i->rm);
+		return x86_bit(i->rm);
 	if (i->op == 0xe8)
 		return CALLED;
 	if (i->op < 0x40)
-		return (i->op & 0x38) == 0x38 ? 0 : bit(X86_AX);
+		return (i->op & 0x38) == 0x38 ? 0 : x86_bit(X86_AX);
 	if ((i->op == 0x90 && !i->rm) || x86_branches(i) || i->op == 0xa8 || i->op == 0xa9)
 		return 0;
 	return 0xffff;
+}
+
+bool x86_copies(const struct x86_insn *i, uint8_t *ret_from, uint8_t *ret_to)
+{
+	if (!i->wide || i->mem || (i->op != 0x89 && i->op != 0x8b))
+		return false;
+	*ret_from = i->op == 0x89 ? i->reg : i->rm;
+	*ret_to = i->op == 0x89 ? i->rm : i->reg;
+	return true;
+}
+
+uint32_t x86_follow(uint32_t set, const struct x86_insn *i)
+{
+	uint8_t from, to;
+
+	if (x86_copies(i, &from, &to))
+		return set & x86_bit(from) ? set | x86_bit(to) : set & ~x86_bit(to);
+	return set & ~x86_writes(i);
+}
+
+bool x86_jumps(const struct x86_insn *i)
+{
+	return i->op == 0xe9 || i->op == 0xeb;
+}
+
+bool x86_conditional(const struct x86_insn *i)
+{
+	return (i->op & 0x1f0) == 0x70 || (i->op & 0x1f0) == X86_0F(0x80);
 }

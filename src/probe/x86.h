@@ -35,4 +35,17 @@ bool x86_branches(const struct x86_insn *i);
 /* The registers that it may change, as a set. */
 uint32_t x86_writes(const struct x86_insn *i);
 
+static inline uint32_t x86_bit(uint8_t reg)
+{
+	return reg < X86_REGS ? 1U << reg : 0;
+}
+
+/* mov between registers: what is known of one holds for the other. */
+bool x86_copies(const struct x86_insn *i, uint8_t *ret_from, uint8_t *ret_to);
+/* The set of registers with one value, behind an instruction. */
+uint32_t x86_follow(uint32_t set, const struct x86_insn *i);
+/* A jump to an address that is its own. */
+bool x86_jumps(const struct x86_insn *i);
+bool x86_conditional(const struct x86_insn *i);
+
 #endif

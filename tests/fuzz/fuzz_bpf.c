@@ -361,7 +361,7 @@ static void rust(const __u8 *b)
 	native.proc.rust_places = b[5];
 	th.rust_task = b[6];
 	th.rust_rx = object(b[7]);
-	th.rust_tx = object(b[8]);
+	th.rust_message = b[8];
 	th.rust_slot = b[9];
 	bpf_map_update_elem(&threads, &tid, &th, BPF_ANY);
 }

@@ -61,14 +61,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint64_t addr[2], sum = 0;
 	struct clew_elf *elf;
 	uint32_t off;
-	uint16_t index;
+	uint16_t index = 0;
 	int32_t task;
-	uint8_t reg;
+	uint8_t reg = 0;
 
 	clew_rust__task_offset(data, size, &task);
 	clew_rust__push(data, size, &addr[0], &reg);
 	clew_rust__find_block(data, size);
 	clew_rust__pop(data, size, &reg, &index);
+	clew_rust__take(data, size, reg, index, &addr[0], &reg);
 	clew_insn__class(data + clew_insn__skip(data, size), size - clew_insn__skip(data, size));
 	if (fd < 0 || write(fd, data, size) != (ssize_t)size)
 		goto out;

@@ -228,7 +228,7 @@ INLINE struct who rust_caller(struct world *w, struct handler *h, struct link *o
 	op = add(w, OP_EDGE, who);
 	op->edge = CLEW_EDGE_RUST_SEND;
 	op->child = CLEW_RUST_MESSAGE(out->ctx, out->slot++);
-	op->ref = out->wgoid;
+	op->ref = rnd(w, 4) ? out->wgoid : 0; /* where nobody has taken one yet */
 	return runs(w, RUST, out->wgoid, op->child, 0);
 }
 

@@ -271,11 +271,18 @@ static uint32_t writes_modrm(const struct x86_insn *i)
 	}
 }
 
-/* Registers of 16 bytes have the same numbers: then it says too much. */
+/* Moves of 16 bytes, xorps: no general register, whatever prefix they have. */
+static bool vectors(const struct x86_insn *i)
+{
+	return (i->op | 1) == X86_0F(0x11) || (i->op | 1) == X86_0F(0x29) ||
+	       i->op == X86_0F(0x57) || (i->op | 0x10) == X86_0F(0x7f);
+}
+
+/* Other registers of 16 bytes have the same numbers: then it says too much. */
 static uint32_t writes_two(const struct x86_insn *i)
 {
 	if ((i->op >= X86_0F(0x80) && i->op <= X86_0F(0x8f)) || i->op == X86_0F(0x1f) ||
-	    i->op == X86_0F(0xa3))
+	    i->op == X86_0F(0xa3) || vectors(i))
 		return 0; /* jcc, nop, bt */
 	if (!i->modrm)
 		return 0xffff;

@@ -246,6 +246,19 @@ static void writes(void **state)
 		{2, {0x86, 0xe1}, X86_AX},	 /* xchg %ah,%cl */
 		{2, {0xff, 0x30}, X86_SP},	 /* push (%rax) */
 		{2, {0x6a, 0x01}, X86_SP},
+		{3, {0x0f, 0xab, 0xca}, X86_DX},       /* bts %ecx,%edx */
+		{4, {0x66, 0x0f, 0x7e, 0xc2}, X86_DX}, /* movd %xmm0,%edx */
+		{3, {0x0f, 0x50, 0xc8}, X86_CX},       /* movmskps %xmm0,%ecx */
+	};
+	static const struct {
+		uint8_t len, code[5];
+	} none[] = {
+		{1, {0x90}},
+		{3, {0x0f, 0xa3, 0xca}},	     /* bt %ecx,%edx */
+		{5, {0x0f, 0x10, 0x4c, 0x10, 0x10}}, /* movups 16(%rax,%rdx),%xmm1 */
+		{3, {0x0f, 0x29, 0xca}},	     /* movaps %xmm1,%xmm2 */
+		{3, {0x0f, 0x57, 0xc0}},	     /* xorps %xmm0,%xmm0 */
+		{4, {0xf3, 0x0f, 0x6f, 0x08}},	     /* movdqu (%rax),%xmm1 */
 	};
 	struct x86_insn i;
 
@@ -256,8 +269,12 @@ static void writes(void **state)
 		if (!(x86_writes(&i) >> is[k].reg & 1))
 			fail_msg("instruction %zu changes register %u", k, is[k].reg);
 	}
-	assert_true(x86_decode((const uint8_t[]){0x90}, 1, &i));
-	assert_int_equal(x86_writes(&i), 0);
+	for (size_t k = 0; k < sizeof(none) / sizeof(none[0]); k++) {
+		assert_true(x86_decode(none[k].code, none[k].len, &i));
+		assert_int_equal(i.len, none[k].len);
+		if (x86_writes(&i))
+			fail_msg("instruction %zu changes none", k);
+	}
 	assert_true(x86_decode((const uint8_t[]){0x88, 0xc4}, 2, &i)); /* %ah is no %spl */
 	assert_int_equal(x86_writes(&i), 1u << X86_AX);
 }

@@ -90,10 +90,8 @@ static __always_inline struct clew_rust_channel *rust_meet(__u64 tx)
 
 static __always_inline void rust_another(struct clew_rust_channel *c, __u64 tx)
 {
-	if (c->used)
-		c->id = rust_new_id(tx);
-	c->used = 0;
-	c->task = 0;
+	c->id = rust_new_id(tx);
+	c->task = c->used = 0;
 }
 
 /*

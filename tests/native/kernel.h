@@ -46,11 +46,13 @@
 #define NATIVE_TGID    4242
 #define NATIVE_TID     4243
 
+__extension__ typedef unsigned __int128 native_key_t; /* at most sixteen bytes */
+
 struct native_map {
 	void *map;
 	__u32 key_size, value_size, nr, max;
 	struct {
-		__u64 key; /* at most eight bytes */
+		native_key_t key;
 		void *value;
 	} entry[NATIVE_ENTRIES];
 };
@@ -59,7 +61,7 @@ struct native_map {
 enum native_release { NATIVE_510, NATIVE_515, NATIVE_62, NATIVE_64, NATIVE_RELEASES };
 
 static struct {
-	struct native_map maps[8];
+	struct native_map maps[12];
 	__u32 nr_maps;
 	struct {
 		const void *p;
@@ -126,9 +128,9 @@ static void native_map_add(void *map, __u32 key_size, __u32 value_size, __u32 ma
 	native.maps[native.nr_maps++] = (struct native_map){map, key_size, value_size, 0, max, {}};
 }
 
-static __u64 native_key(const struct native_map *m, const void *key)
+static native_key_t native_key(const struct native_map *m, const void *key)
 {
-	__u64 k = 0;
+	native_key_t k = 0;
 
 	memcpy(&k, key, m->key_size);
 	return k;
@@ -137,7 +139,7 @@ static __u64 native_key(const struct native_map *m, const void *key)
 void *bpf_map_lookup_elem(void *map, const void *key)
 {
 	struct native_map *m = native_map(map);
-	__u64 k = native_key(m, key);
+	native_key_t k = native_key(m, key);
 
 	for (__u32 i = 0; i < m->nr; i++)
 		if (m->entry[i].key == k)
@@ -166,7 +168,7 @@ long bpf_map_update_elem(void *map, const void *key, const void *value, __u64 fl
 long bpf_map_delete_elem(void *map, const void *key)
 {
 	struct native_map *m = native_map(map);
-	__u64 k = native_key(m, key);
+	native_key_t k = native_key(m, key);
 
 	for (__u32 i = 0; i < m->nr; i++) {
 		if (m->entry[i].key != k)

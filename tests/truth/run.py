@@ -140,14 +140,14 @@ def main():
     cells, skipped, unable = [], 0, {}
     for row, one, conc in todo:
         try:
-            if row.name in unable:
-                raise unable[row.name]
+            if row.line(one) in unable:
+                raise unable[row.line(one)]
             kit.need(*row.needs)
             cells.append(run_cell(row, one, conc, a.count or COUNT.get(conc, COUNT_ELSE)))
         except case.Skip as e:
-            if row.name not in unable:
-                print(f"{row.title}: skipped: {e}", flush=True)
-            unable[row.name] = e
+            if row.line(one) not in unable:
+                print(f"{row.line(one)}: skipped: {e}", flush=True)
+            unable[row.line(one)] = e
             skipped += 1
     for path, text in ((a.json, json.dumps(cells, indent=1)), (a.md, table.markdown(cells))):
         if path:

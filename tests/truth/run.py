@@ -16,6 +16,7 @@ import os
 import re
 import shutil
 import sys
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "e2e")]
@@ -28,6 +29,7 @@ from harness.clew import Clew  # noqa: E402
 
 COUNT = {1: 60, 2: 120}  # requests per cell by concurrency, else:
 COUNT_ELSE = 300
+PROBES_S = 0.2
 COUNTED = ("missing spans", "duplicate spans", "mixed traces", "background roots",
            "durations off")
 
@@ -46,12 +48,15 @@ def wait_late(clew, records, row, got):
 def measure(env, row, one, conc, count):
     got = row.start(env, one)
     prefix = "/" + row.service
-    apps.load(env, got.front.port, conc=conc, count=conc * 2, prefix=prefix, shapes=one.shapes)
+    # each shape at least twice: what it loads is loaded
+    apps.load(env, got.front.port, conc=conc, count=max(conc, len(one.shapes)) * 2, prefix=prefix,
+              shapes=one.shapes)
     got.pids = {letter: kit.family(*who) for letter, who in got.pids.items()}
     clew = Clew(env, *(a for who in got.pids.values() for p in sorted(who) for a in ("--pid", p)),
                 "--record", env.path("recording.clew"))
-    # Some probes wait until they are asked for by what is seen
+    # Some probes wait until they are asked for by what is seen, and then take their time
     apps.load(env, got.front.port, conc=conc, count=conc * 4, prefix=prefix, shapes=one.shapes)
+    time.sleep(PROBES_S)
     run = apps.load(env, got.front.port, conc=conc, count=count, prefix=prefix, shapes=one.shapes)
     records = run.records()
     if set(one.shapes) & set(shapes.LATE):

@@ -29,13 +29,16 @@
 
 /* ---- the proof ----------------------------------------------------------------------------- */
 
-/* Where in struct pthread do all threads keep their JavaThread? Ends with one offset left. */
+/*
+ * Where in struct pthread do threads keep their JavaThread? Nearly all, as one that is just being
+ * started does not yet. Ends with one offset left.
+ */
 static int find_self(struct jvm *j, struct clew_java_live *ret)
 {
 	uint64_t list = jvm__word(j, j->v[V_LIST]), data = jvm__word(j, list + j->v[V_LIST_DATA]);
 	uint32_t nr = jvm__half(j, list + j->v[V_LIST_LEN]), seen = 0, left = 0, at = 0;
 	uint64_t tcb[TCB_BYTES / 8];
-	uint8_t out[TCB_BYTES / 8] = {0};
+	uint16_t out[TCB_BYTES / 8] = {0};
 
 	for (uint32_t i = 0; i < nr && i < THREADS_MAX; i++) {
 		uint64_t jt = jvm__word(j, data + 8ULL * i),
@@ -51,10 +54,10 @@ static int find_self(struct jvm *j, struct clew_java_live *ret)
 		}
 		seen++;
 		for (uint32_t k = 0; k < TCB_BYTES / 8; k++)
-			out[k] |= tcb[k] != jt;
+			out[k] += tcb[k] != jt;
 	}
 	for (uint32_t k = 0; k < TCB_BYTES / 8; k++) {
-		if (!out[k]) {
+		if (out[k] <= seen / 4 && seen - out[k] >= 2) {
 			left++;
 			at = k * 8;
 		}
@@ -63,6 +66,7 @@ static int find_self(struct jvm *j, struct clew_java_live *ret)
 		return -EAGAIN;
 	if (left != 1) {
 		snprintf(ret->why, sizeof(ret->why), "its threads cannot be found from the kernel");
+		ret->pending = true; /* they may be starting, or ending, as they are looked at */
 		return -EINVAL;
 	}
 	ret->entry.java_self = (uint16_t)at;

@@ -442,7 +442,7 @@ static void want(struct clew_watcher *w, uint32_t pid, enum clew_probe_set set)
 static bool may_never_come(const struct clew_runtime *rt)
 {
 	if (rt->kind == CLEW_RT_JAVA)
-		return rt->entry.java_eetop;
+		return rt->entry.java_eetop || !rt->entry.java_self;
 	for (uint32_t i = 0; i < rt->nr_sites; i++)
 		if (rt->sites[i].kind == CLEW_SITE_PY_TASK_INIT)
 			return true; /* asyncio is there */

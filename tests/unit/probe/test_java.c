@@ -69,12 +69,13 @@ enum {
 	THREAD = 4608,
 	POOL = 5120,
 	FREE = 6144,
-	SIZE = 65536
+	SIZE = 65536,
+	MADE = 8, /* threads */
 };
 
 struct jvm {
 	uint8_t mem[SIZE];
-	uint64_t free, entry;
+	uint64_t free, entry, tcb[MADE];
 	struct clew_java_facts facts;
 };
 
@@ -112,7 +113,7 @@ static void describe(struct jvm *j, const char *type, const char *field, bool is
 	j->entry += 48;
 }
 
-/* Two threads, and one class, java.lang.Thread, which is its own successor. */
+/* Some threads, and one class, java.lang.Thread, which is its own successor. */
 static struct jvm *made(const char *version)
 {
 	static const struct {
@@ -142,7 +143,7 @@ static struct jvm *made(const char *version)
 	static const uint64_t words[CLEW_JAVA_SYMS] = {STRUCTS, 0,     8, 24, 32, 40,
 						       48,	TYPES, 0, 8,  16};
 	struct jvm *j = calloc(1, sizeof(*j));
-	uint64_t threads[2], list[2] = {2}, flags[4], one;
+	uint64_t threads[MADE], list[2] = {MADE}, flags[4], one;
 
 	assert_non_null(j);
 	j->free = FREE;
@@ -154,7 +155,7 @@ static struct jvm *made(const char *version)
 	}
 	for (size_t i = 0; i < sizeof(offsets) / sizeof(offsets[0]); i++)
 		describe(j, offsets[i].type, offsets[i].field, false, offsets[i].off);
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < MADE; i++) {
 		uint64_t tcb = put(j, j->mem + 32768, 1536), os[] = {0, 5, tcb};
 		uint64_t jt[] = {0, 0, 0, put(j, os, sizeof(os))};
 
@@ -162,6 +163,7 @@ static struct jvm *made(const char *version)
 		set(j, tcb, tcb);
 		set(j, tcb + 64, threads[i]);
 		set(j, tcb + 8, (uint64_t)i);
+		j->tcb[i] = tcb;
 	}
 	list[1] = put(j, threads, sizeof(threads));
 	flags[0] = put_text(j, "UseG1GC");
@@ -208,6 +210,23 @@ static void version_unprintable(void **state)
 	assert_int_equal(look(made("21.0.1\x1b[2J\xff"), &live), 0);
 	assert_int_equal(live.entry.java_self, 64);
 	assert_string_equal(live.version, "21.0.1");
+}
+
+/* Threads that are just being started do not know their JavaThread yet. */
+static void starting(void **state)
+{
+	struct clew_java_live live;
+	struct jvm *j;
+
+	(void)state;
+	for (int n = 2; n <= 3; n++) {
+		j = made("17.0.1");
+		for (int i = 0; i < n; i++)
+			set(j, j->tcb[i] + 64, 0);
+		assert_int_equal(look(j, &live), n == 2 ? 0 : -EINVAL);
+		assert_int_equal(live.entry.java_self, n == 2 ? 64 : 0);
+		assert_true(live.pending || n == 2); /* too many: it is looked at again */
+	}
 }
 
 /* A list of classes without an end, each with fields to read: minutes, if nobody counted. */
@@ -308,9 +327,10 @@ static void later_look_finds_less(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(garbage),	   cmocka_unit_test(later_look_finds_less),
-		cmocka_unit_test(nothing_there),   cmocka_unit_test(version_unprintable),
-		cmocka_unit_test(classes_endless), cmocka_unit_test(live_jvm),
+		cmocka_unit_test(garbage),	 cmocka_unit_test(later_look_finds_less),
+		cmocka_unit_test(nothing_there), cmocka_unit_test(version_unprintable),
+		cmocka_unit_test(starting),	 cmocka_unit_test(classes_endless),
+		cmocka_unit_test(live_jvm),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -165,6 +165,7 @@ static __always_inline void rust_note(struct clew_rust_channel *c, __u64 tx, __u
 	th->rust_message = CLEW_RUST_MESSAGE(c->id, slot);
 	th->rust_rx = rx;
 	th->rust_slot = slot;
+	th->rust_waits = rust_waits(th);
 }
 
 /* A word of list::Tx counts the messages that were put in: more than were taken, not by much. */

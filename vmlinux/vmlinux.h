@@ -114,6 +114,7 @@ struct task_struct {
 	struct io_uring_task *io_uring;
 	struct task_struct *group_leader;
 	u64 start_time, self_exec_id;
+	unsigned long nvcsw;
 	struct thread_struct thread;
 	char comm[16];
 };

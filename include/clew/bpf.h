@@ -242,6 +242,7 @@ struct clew_thread {
 			/* the latest message here, 0: none, and which task took it; or would, if
 			 * its slot was ready: then this receiver has moved on */
 			__u64 rust_task, rust_message, rust_rx, rust_slot;
+			__u64 rust_waits; /* how often the thread had waited by then */
 		};
 		__u64 java_serves; /* the job in which it read a request that it has not answered */
 	};

@@ -38,6 +38,7 @@ static int start(void **state)
 {
 	static const struct clew_proc proc = {
 		.runtime = CLEW_RT_TOKIO,
+		.flags = CLEW_PROC_THREADS,
 		.rust_task = 8, /* behind the thread pointer: zero is no address */
 		.rust_index = 16,
 		.rust_away = AWAY,
@@ -150,6 +151,25 @@ static void messages(void **state)
 	assert_int_equal(native_stat(CLEW_STAT_EDGE_UNRESOLVED), 0);
 }
 
+/* A task that has taken a message, and then waits, writes for another reason. */
+static void waited(void **state)
+{
+	__u64 m;
+
+	(void)state;
+	put_in(HANDLER);
+	take_out(WRITER);
+	native.task.nvcsw++;
+	assert_int_equal(written(WRITER), 0);
+	put_in(HANDLER);
+	take_out(WRITER);
+	context_loop_turn(&native.proc);
+	assert_int_equal(written(WRITER), 0);
+	m = put_in(HANDLER);
+	take_out(WRITER);
+	assert_int_equal(written(WRITER), m);
+}
+
 static void attempts(void **state)
 {
 	__u64 m;
@@ -253,6 +273,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(messages, start, stop),
 		cmocka_unit_test_setup_teardown(attempts, start, stop),
+		cmocka_unit_test_setup_teardown(waited, start, stop),
 		cmocka_unit_test_setup_teardown(same_address, start, stop),
 		cmocka_unit_test_setup_teardown(unseen, start, stop),
 		cmocka_unit_test_setup_teardown(met_late, start, stop),

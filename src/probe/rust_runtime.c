@@ -119,6 +119,20 @@ static uint8_t lowest(uint32_t set)
 	return (uint8_t)__builtin_ctz(set);
 }
 
+/* Does a jump lead between the two, or to the second? As far as the code is known. */
+static bool entered(const uint8_t *code, size_t n, size_t from, size_t to)
+{
+	struct x86_insn i;
+
+	for (size_t at = 0; at < n && x86_decode(code + at, n - at, &i); at += i.len) {
+		size_t target = at + i.len + (size_t)(int64_t)i.imm;
+
+		if (x86_branches(&i) && !i.modrm && i.imm && target > from && target <= to)
+			return true;
+	}
+	return false;
+}
+
 bool clew_rust__push(const uint8_t *code, size_t n, uint64_t *ret_at, uint8_t *ret_reg)
 {
 	uint32_t tx = x86_bit(X86_DI), slot = 0;
@@ -133,6 +147,9 @@ bool clew_rust__push(const uint8_t *code, size_t n, uint64_t *ret_at, uint8_t *r
 			break;
 		if (x86_branches(&i)) {
 			if (!masked || clew_insn__class(code + at, n - at) != CLEW_INSN_JUMP)
+				break;
+			/* who comes by another way has other things in its registers */
+			if (entered(code, n, behind, at))
 				break;
 			*ret_at = at;
 			*ret_reg = lowest(slot);

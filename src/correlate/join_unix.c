@@ -255,8 +255,12 @@ bool co_unix__agree(struct clew_correlate *co, const struct co_node *c, const st
 	*ret_link = CLEW_LINK_EXACT;
 	if (a->from_start && b->from_start)
 		return true;
-	if (b->state != CO_SHIFT_PROVED)
+	if (b->state != CO_SHIFT_PROVED) {
 		*ret_link = CLEW_LINK_INFERRED;
+		/* written when that was answered: learned of a request whose client's was lost */
+		if (s->answered && s->ex->resp.ts && c->req_ts > s->ex->resp.ts)
+			return false;
+	}
 	/* not contradicted, nor learned anew, since S was read */
 	return (b->state == CO_SHIFT_LEARNED || b->state == CO_SHIFT_PROVED) &&
 	       (uint32_t)s->ex->req.pos - b->shift == c->pos;

@@ -525,6 +525,9 @@ static bool py_unsure(const struct co_node *c, const struct co_node *x)
 	const struct co_py_ctx *py = c->by;
 	const struct clew_feed *resp = x->ex ? &x->ex->resp : NULL;
 
+	/* that its thread took the next item may be lost */
+	if (c->cand_evidence == co_ev_item)
+		return true;
 	if (!py || c->cand_link != CLEW_LINK_EXACT || c->cand_evidence == co_ev_thread)
 		return false;
 	return !resp || resp->ctx_kind != CLEW_CTX_PYTHON || resp->ctx != py->addr;

@@ -180,6 +180,27 @@ static void items(void **state)
 	assert_root(stray);
 }
 
+/* That the thread took the next item was lost: the window tells, before X's answer does. */
+static void items_lost(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x, *y, *c;
+
+	sim_runtime(&a->sim, APP, CLEW_RT_PYTHON);
+	x = rx(a, 0, worker(31));
+	y = rx(a, 1, worker(32));
+	put(a, worker(31), 0x5000, 0);
+	put(a, worker(32), 0x6000, 0);
+	get(a, worker(41), 0x5000);
+	c = tx(a, 0, worker(41)); /* for y */
+	end(a, c, worker(41));
+	end(a, x, worker(31));
+	end(a, y, worker(32));
+	sim_lost(&a->sim, 1);
+	sim_settle(&a->sim);
+	assert_root(c);
+}
+
 /* A staged pool: the thread that read and put does not answer, so it may have put for anybody. */
 static void items_staged(void **state)
 {
@@ -244,7 +265,8 @@ int main(void)
 		T(not_joined),	     T(joined_then_goes_on),
 		T(joined_late),	     T(joined_to_responder),
 		T(helper),	     T(items),
-		T(items_staged),     T(items_of_tasks),
+		T(items_lost),	     T(items_staged),
+		T(items_of_tasks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

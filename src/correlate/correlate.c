@@ -105,6 +105,7 @@ void co_thread__put(struct clew_correlate *co, struct co_thread *t)
 	co_node__put(co, t->js_x);
 	co_node__put(co, t->js_call);
 	co_js_spans__free(co, t->js_spans);
+	co_js_root__put(t->js_root);
 	co_py_work__free(co, t->py_work);
 	free(t);
 }

@@ -50,6 +50,7 @@ struct co_py_ctx;
 struct co_thread;
 struct co_conn;
 struct co_js_fn;
+struct co_js_root;
 struct co_js_spans;
 struct co_py_work;
 
@@ -57,6 +58,7 @@ struct co_py_work;
 struct co_js_who {
 	struct co_node *x;   /* the request, or NULL */
 	struct co_js_fn *fn; /* the async function that runs, or NULL */
+	bool made;	     /* a callback runs that somebody made who was at x */
 	struct co_node *via; /* the client exchange whose completion led here, or NULL */
 	bool own;	     /* x was read, and nothing since, in this very turn */
 };
@@ -217,6 +219,8 @@ struct co_thread {
 	uint64_t js_read, js_drain, js_now;
 	uint64_t js_id, js_exec; /* the newest id of an answer's parser, and what ran then */
 	uint32_t js_turn, js_serial;
+	uint64_t js_root_exec;		/* the callback in whose name the newest root was born */
+	struct co_js_root *js_root;	/* reference, or NULL */
 	struct co_js_spans *js_spans;	/* owned, or NULL: ids given while functions ran */
 	struct co_node *js_x, *js_call; /* references; the exchange whose answer was read */
 };
@@ -518,6 +522,7 @@ void co_rust_message__drop(void *co, void *val);
 void co_js_id__drop(void *co, void *val);
 void co_js_fn__drop(void *co, void *val);
 void co_js_spans__free(struct clew_correlate *co, struct co_js_spans *spans); /* NULL is fine */
+void co_js_root__put(struct co_js_root *root);				      /* likewise */
 void co_py__put(struct clew_correlate *co, struct co_py_ctx *py);	      /* NULL is fine */
 void co_py_item__drop(void *co, void *val);
 void co_py_hand__drop(void *co, void *val);

@@ -22,6 +22,8 @@
  *     alone go on, which have waited since before the write: inferred. Or its callbacks answer.
  *   - The answer lets another request's functions go on: none, and for both requests whatever is
  *     not exact is none: limits, semaphores, flushers started on demand mix them.
+ * A function that was born in a callback may be another request's than the one whose code made the
+ * callback (a scheduler that all share): what it proves stands only if such a one answers it.
  * A request that was answered owns nothing more.
  */
 #include "correlate/internal.h"
@@ -31,14 +33,26 @@
 
 #define SPANS_MAX 1024
 
+/*
+ * Functions that were born in a callback, and their children. Who made the callback may have been
+ * the first who left something in a queue that all share (Bluebird's, a batch): that they are its
+ * request's is known when one of them answers it.
+ */
+struct co_js_root {
+	uint32_t refs;
+	bool answers; /* the request whose they are said to be */
+	bool wrong;   /* another one */
+};
+
 /* An async function that has awaited. */
 struct co_js_fn {
 	uint32_t refs;
 	uint32_t run; /* how often it went on */
 	uint64_t no;
-	uint32_t serial;     /* the thread's reads, when it ran last */
-	struct co_node *x;   /* reference, or NULL */
-	struct co_list held; /* client nodes that it made and that wait */
+	uint32_t serial;	 /* the thread's reads, when it ran last */
+	struct co_node *x;	 /* reference, or NULL */
+	struct co_js_root *root; /* reference; NULL: born in the handler, or of one that was */
+	struct co_list held;	 /* client nodes that it made and that wait */
 };
 
 /* What is known of an async id. */
@@ -60,21 +74,36 @@ struct co_js_spans {
 struct js_call {
 	uint32_t refs;
 	uint32_t run, serial;
-	struct co_js_who who; /* references */
-	struct co_node *seen; /* reference: whose functions its answer let go on */
-	bool given;	      /* http wrote it, in the name of `who` */
-	bool guessed;	      /* `who` was not known */
+	struct co_js_who who;	 /* references */
+	struct co_node *seen;	 /* reference: whose functions its answer let go on */
+	struct co_js_root *root; /* reference, or NULL: it stands if this one does */
+	bool given;		 /* http wrote it, in the name of `who` */
+	bool guessed;		 /* `who` was not known */
 	bool conflict;
 };
 
 const size_t co_js_id_bytes = sizeof(struct js_id);
 const size_t co_js_fn_bytes = sizeof(struct co_js_fn);
 
+void co_js_root__put(struct co_js_root *root)
+{
+	if (root && !--root->refs)
+		free(root);
+}
+
+static struct co_js_root *root_get(struct co_js_root *root)
+{
+	if (root)
+		root->refs++;
+	return root;
+}
+
 static void fn_put(struct clew_correlate *co, struct co_js_fn *fn)
 {
 	if (!fn || --fn->refs)
 		return;
 	co_node__put(co, fn->x);
+	co_js_root__put(fn->root);
 	free(fn);
 }
 
@@ -102,6 +131,7 @@ static void call_put(struct clew_correlate *co, void *by)
 		return;
 	who_put(co, &call->who);
 	co_node__put(co, call->seen);
+	co_js_root__put(call->root);
 	free(call);
 }
 
@@ -157,7 +187,6 @@ static struct co_js_who who_runs(struct clew_correlate *co, const struct co_thre
 	uint64_t key = key_of(co, t->pid, t->tid);
 	struct co_conn *conn;
 	struct js_id *id;
-	bool made = false; /* by the one that is looked at */
 
 	if (!exec) {
 		who.fn = fn_find(co, t->pid, t->tid, ref);
@@ -167,18 +196,19 @@ static struct co_js_who who_runs(struct clew_correlate *co, const struct co_thre
 	id = co_map__get(&co->js_ids, key, exec);
 	if (!id && ref && ref < exec) {
 		id = co_map__get(&co->js_ids, key, ref);
-		made = true;
+		who.made = true;
 	}
 	if (!id)
 		return who;
 	if (!id->conn_id) {
 		who = id->who;
 		who.own = false;
+		who.made = true;
 		return who;
 	}
 	conn = co_conn__find(co, id->conn_id);
 	/* a callback from before the newest read is an older request's */
-	if (!conn || (made && (!conn->js_counter || exec <= conn->js_counter)))
+	if (!conn || (who.made && (!conn->js_counter || exec <= conn->js_counter)))
 		return who;
 	who.x = at(co, id->conn_id, t->pid);
 	who.own = is_own(t, id->conn_id, turn);
@@ -355,21 +385,43 @@ static void given(struct clew_correlate *co, struct co_thread *t, const struct c
 	who_keep(&id->who);
 }
 
-static void born(struct clew_correlate *co, const struct co_thread *t, const struct clew_edge *edge)
+/* Reference, or NULL without memory. Those that are born in one callback have one. */
+static struct co_js_root *root_of(struct co_thread *t, uint64_t exec)
+{
+	if (t->js_root && t->js_root_exec == exec)
+		return root_get(t->js_root);
+	co_js_root__put(t->js_root);
+	t->js_root = calloc(1, sizeof(*t->js_root));
+	t->js_root_exec = exec;
+	if (t->js_root)
+		t->js_root->refs = 1;
+	return root_get(t->js_root);
+}
+
+static void born(struct clew_correlate *co, struct co_thread *t, const struct clew_edge *edge)
 {
 	struct co_js_who who = who_runs(co, t, edge->ctx, edge->ref, edge->h.turn);
+	struct co_js_root *root = NULL;
 	struct co_js_fn *fn;
 
 	if (!who.x || who.x->answered)
 		return;
-	fn = calloc(1, sizeof(*fn));
-	if (!fn)
+	if (!edge->ctx)
+		root = root_get(who.fn->root);
+	else if (who.made && !(root = root_of(t, edge->ctx)))
 		return;
+	fn = calloc(1, sizeof(*fn));
+	if (!fn) {
+		co_js_root__put(root);
+		return;
+	}
 	fn->refs = 1;
+	fn->root = root;
 	fn->no = edge->child;
 	fn->serial = t->js_serial;
 	co_list__init(&fn->held);
 	if (co_map__put(&co->js_fns, key_of(co, t->pid, t->tid), fn->no, fn)) {
+		co_js_root__put(root);
 		free(fn);
 		return;
 	}
@@ -427,6 +479,20 @@ static void confirm_made(struct clew_correlate *co, struct co_js_fn *fn, uint32_
 	}
 }
 
+/* The answer has let a function of its call's own request go on. */
+static void witnessed(struct clew_correlate *co, struct co_node *c, struct js_call *call,
+		      const struct co_js_fn *fn)
+{
+	call->refs++; /* it may be decided there and then */
+	call->seen = co_node__get(fn->x);
+	if (!call->who.fn)
+		call->root = root_get(fn->root);
+	confirm(co, c, fn->x, co_ev_function);
+	if (call->who.fn)
+		confirm_made(co, call->who.fn, call->run, true);
+	call_put(co, call);
+}
+
 /* The answer that the thread read last has let this function go on. */
 static void answer_seen(struct clew_correlate *co, const struct co_thread *t,
 			const struct co_js_fn *fn)
@@ -449,20 +515,35 @@ static void answer_seen(struct clew_correlate *co, const struct co_thread *t,
 	}
 	if (call->seen)
 		return;
-	call->seen = co_node__get(fn->x);
 	if (call->who.x) {
-		call->refs++; /* it may be decided there and then */
-		confirm(co, c, fn->x, co_ev_function);
-		if (call->who.fn)
-			confirm_made(co, call->who.fn, call->run, true);
-		call_put(co, call);
+		witnessed(co, c, call, fn);
 		return;
 	}
+	call->seen = co_node__get(fn->x);
 	/* it must have waited all the time */
 	if (fn->serial > call->serial)
 		return;
 	call->guessed = true;
+	call->root = root_get(fn->root);
 	confirm(co, c, fn->x, co_ev_resumed);
+}
+
+/*
+ * A later run of the same turn: the answer's body ends in a tick, behind functions that only came
+ * with the answer. The first function that has waited since before the write says whose it is.
+ */
+static void answer_ended(struct clew_correlate *co, struct co_thread *t, const struct co_js_fn *fn)
+{
+	struct co_node *c = t->js_call;
+	struct js_call *call = c && c->rule == &co_rule_node ? c->by : NULL;
+
+	if (!call || c->decided || !c->answered || !call->who.x || call->seen || !fn || !fn->x ||
+	    fn->serial > call->serial)
+		return;
+	if (fn->x != call->who.x)
+		t->js_drain = 0; /* what goes on behind another's need not be for this answer */
+	else
+		witnessed(co, c, call, fn);
 }
 
 static void resumed(struct clew_correlate *co, struct co_thread *t, const struct clew_edge *edge)
@@ -481,6 +562,8 @@ static void resumed(struct clew_correlate *co, struct co_thread *t, const struct
 		t->js_x = co_node__get(x);
 	if (t->js_drain == edge->ref)
 		answer_seen(co, t, fn);
+	else if (t->js_drain && t->js_drain < edge->ref && t->js_turn == edge->h.turn)
+		answer_ended(co, t, fn);
 	if (!fn)
 		return;
 	confirm_made(co, fn, fn->run, false);
@@ -579,7 +662,10 @@ static void js_claim(struct clew_correlate *co, struct co_node *c, struct co_cla
 	call->refs = 1;
 	call->serial = t->js_serial;
 	call->who = writer(co, c, conn, t, &call->given);
-	call->run = call->who.fn ? call->who.fn->run : 0;
+	if (call->who.fn) {
+		call->run = call->who.fn->run;
+		call->root = root_get(call->who.fn->root);
+	}
 	conn->js_used = 1;
 	if (call->given && call->who.x->js_given)
 		call->who.x->js_given--;
@@ -620,6 +706,8 @@ static bool js_stands(struct clew_correlate *co, const struct co_node *c, const 
 		return false;
 	if (c->cand_evidence == co_ev_scope)
 		return true;
+	if (call->root && (!call->root->answers || call->root->wrong))
+		return false;
 	if (x->js_mixed)
 		return false;
 	return !call->guessed || !proc || !proc->js_mixed_ts ||
@@ -646,6 +734,10 @@ static void js_response(struct clew_correlate *co, struct co_node *x)
 	who = who_runs(co, t, resp->ctx, resp->ref, resp->turn);
 	if (who.via && !who.via->decided && who.x == x)
 		confirm(co, who.via, x, co_ev_callback);
+	if (who.fn && who.fn->root) {
+		who.fn->root->answers |= who.x == x;
+		who.fn->root->wrong |= who.x != x;
+	}
 	if (!who.fn || who.x != x)
 		return;
 	for (l = x->held.next; l != &x->held; l = l->next) {

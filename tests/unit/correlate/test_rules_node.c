@@ -237,6 +237,108 @@ static void fan(void **state)
 		assert_parent(c[i], x, CLEW_LINK_INFERRED, "async-function");
 }
 
+/*
+ * A scheduler that all share (Bluebird's): x made its callback, and there y's function is born, and
+ * asks. It goes on with its answer, as one of x's would.
+ */
+static void shared_scheduler(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x, *y, *c;
+
+	node(a);
+	x = enter(a, 0, 100, 0);
+	birth(a, id(PARSER(0)), 0, FN(1));
+	y = enter(a, 1, 101, 1);
+	birth(a, id(PARSER(1)), 0, FN(2));
+	birth(a, id(110), id(PARSER(0)), FN(3)); /* y's */
+	goes_on(a, FN(3), 3);
+	hand_on(a, 0, 0, FN(3), 3);
+	c = tx(a, 0, js(id(112), 0));
+	end(a, c, js(3, id(113)));
+	goes_on(a, FN(3), 4);
+	end(a, x, js(0, FN(1)));
+	end(a, y, js(0, FN(2)));
+	sim_settle(&a->sim);
+	assert_root(c);
+}
+
+/* All of x is born in a callback (a body's end, a router's setImmediate): it answers x. */
+static void born_in_callback(struct app *a, bool of_both)
+{
+	struct sim_ex *x, *y, *c;
+
+	node(a);
+	x = enter(a, 0, 100, 0);
+	y = enter(a, 1, 101, 1);
+	birth(a, id(110), id(PARSER(0)), FN(1));
+	if (of_both)
+		birth(a, id(110), id(PARSER(0)), FN(2));
+	goes_on(a, FN(1), 3);
+	birth(a, 0, FN(1), FN(3));
+	goes_on(a, FN(3), 4);
+	hand_on(a, 0, 0, FN(3), 4);
+	c = tx(a, 0, js(id(112), 0));
+	end(a, c, js(4, id(113)));
+	goes_on(a, FN(3), 5);
+	end(a, x, js(0, FN(1)));
+	end(a, y, js(0, of_both ? FN(2) : 0));
+	sim_settle(&a->sim);
+	if (of_both)
+		assert_root(c);
+	else
+		assert_parent(c, x, CLEW_LINK_INFERRED, "async-function");
+}
+
+static void callback_answers(void **state)
+{
+	born_in_callback(*state, false);
+}
+
+static void callback_answers_two(void **state)
+{
+	born_in_callback(*state, true);
+}
+
+/* A function reads the answer's body; that it ended is told in a tick, behind the first run. */
+static void body_ends_later(struct app *a, bool other_first)
+{
+	struct sim_ex *x, *y, *c;
+
+	node(a);
+	x = enter(a, 0, 100, 0);
+	birth(a, id(PARSER(0)), 0, FN(1));
+	y = enter(a, 1, 101, 1);
+	birth(a, id(PARSER(1)), 0, FN(2));
+	birth(a, id(PARSER(0)), 0, FN(3)); /* it asks, and gives back a promise for the answer */
+	goes_on(a, FN(3), 3);
+	hand_on(a, 0, 0, FN(3), 3);
+	c = tx(a, 0, js(id(103), 0));
+	end(a, c, js(3, id(104)));
+	goes_on(a, FN(9), 4);
+	if (other_first)
+		goes_on(a, FN(2), 5);
+	goes_on(a, FN(9), 6);
+	goes_on(a, FN(1), 7);
+	end(a, x, js(0, 0));
+	end(a, y, js(0, FN(2)));
+	sim_settle(&a->sim);
+	if (other_first)
+		assert_root(c);
+	else
+		assert_parent(c, x, CLEW_LINK_INFERRED, "async-function");
+}
+
+static void body_by_function(void **state)
+{
+	body_ends_later(*state, false);
+}
+
+static void body_by_function_of_another(void **state)
+{
+	body_ends_later(*state, true);
+}
+
 /* undici: the callback of one request's answer writes another's, which waited in the pool. */
 static void pool_queue(void **state)
 {
@@ -614,6 +716,11 @@ int main(void)
 		T(fan),
 		T(pool_queue),
 		T(agent_queue),
+		T(shared_scheduler),
+		T(callback_answers),
+		T(callback_answers_two),
+		T(body_by_function),
+		T(body_by_function_of_another),
 		T(flusher),
 		T(after_answer),
 		T(given_up),

@@ -42,9 +42,16 @@ ROW_CALLS = {"none": 0, "seq": 3, "fan": 4, "nest": 4, "wait": 3, "group": 3, "d
              "errgroup": 4, "errgroupctx": 4, "conc": 4, "concpool": 4,
              "replyseq": 3, "invokeall": 4, "allof": 4, "fanvars": 4, "fanjoin": 4, "fanasync": 4,
              "fanset": 4, "fanstream": 4, "fanselect": 4, "fanblockset": 4, "fanmany": 4,
+             "asyncpl": 4, "eachseries": 3, "plimit": 4, "pmap": 4, "rxjs": 4, "rxconcat": 3,
+             "loaderown": 3, "co": 3, "promisify": 3, "ticks": 3, "asynciter": 3, "settled": 4, "timedqueue": 3,
+             "bluemap": 4, "blueco": 3,
+             "mw": 3, "retry": 3, "retryable": 3, "iter": 3, "pull": 3, "pipeline": 3, "cgo": 3,
+             "gather": 4, "wggo": 4, "semin": 4, "lomap": 4,
              "fanblock": 4, "seqjoin": 3, "completion": 3, "combine": 2, "later2": 2, "parallel": 3}
-ROW_ASKS = {"err": "err", "timeout": "hang", "abort": "abort", "post": "post"}
-FAILING = ("err", "timeout", "abort")  # a call behind fails, so the answer is a 500
+ROW_ASKS = {"err": "err", "timeout": "hang", "abort": "abort", "post": "post",
+            "retry": "err", "retryable": "err", "giveup": "hang"}
+# a call behind fails, so the answer is a 500
+FAILING = ("err", "timeout", "abort", "retry", "retryable", "giveup")
 LATE = ("bg", "after", "mirror")  # calls go on behind the answer
 STATUS = {"err": {"n": 500, "f": 500}, "e404": {"g": 404}}
 

@@ -5,7 +5,8 @@
  * Who runs, from the first that is known:
  *   - the HTTP parser of a server connection is entered (the executing id is its): the request
  *     that the connection is at. `own` while the thread has read nothing since and is still in
- *     the same turn of its loop: then the handler itself runs, or a tick that it queued.
+ *     the same turn of its loop: then the handler itself runs, or a tick that it queued. (What it
+ *     left for the end of the turn runs behind what others may have put there.)
  *   - an id that was given to a native resource (a lookup, a file, a connect, a client's parser):
  *     who ran when it was given. A callback's id (timer, tick, queued request) is met only when
  *     it runs; its trigger is the id that ran when it was made.
@@ -362,6 +363,9 @@ static void given(struct clew_correlate *co, struct co_thread *t, const struct c
 	struct co_conn *conn = edge->conn_id ? co_conn(co, edge->conn_id, t->pid) : NULL;
 	struct js_id *id;
 
+	/* a tick runs before the microtasks; an immediate, behind what others have left for it */
+	if (who.made && (!conn || edge->child + 1 != t->js_drain))
+		who.own = false;
 	if (conn && conn->pid == t->pid) {
 		waited(t, edge, &who);
 		who_put(co, &conn->js_pend);
@@ -625,6 +629,8 @@ static struct co_js_who writer(struct clew_correlate *co, struct co_node *c, str
 		/* who made the connect() was the handler itself */
 		if (id && !id->conn_id)
 			who.own = id->who.own;
+		else if (who.made)
+			who.own = false;
 		who.own &= *ret_given;
 	} else if (!req->ctx) {
 		who = who_runs(co, t, 0, req->ref, req->turn);

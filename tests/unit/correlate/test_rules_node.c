@@ -163,6 +163,40 @@ static void not_own(void **state)
 	assert_root(c);
 }
 
+/* What the handler left for the end of the turn: others may have put theirs there, and made no
+ * read. */
+static void immediate(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x, *c;
+
+	node(a);
+	end(a, tx(a, 0, js(id(9), 0)), js(0, id(90))); /* the connection is in use */
+	x = enter(a, 0, 100, 0);
+	hand_on(a, 0, id(103), id(PARSER(0)), 1);
+	c = tx(a, 0, js(id(103), id(PARSER(0))));
+	end(a, c, js(1, id(104)));
+	end(a, x, js(id(120), 0));
+	sim_settle(&a->sim);
+	assert_root(c);
+}
+
+/* A tick is the handler's own. */
+static void tick(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x, *c;
+
+	node(a);
+	x = enter(a, 0, 100, 0);
+	hand_on(a, 0, id(103), id(PARSER(0)), 0);
+	c = tx(a, 0, js(id(103), id(PARSER(0))));
+	end(a, c, js(1, id(104)));
+	end(a, x, js(id(120), 0));
+	sim_settle(&a->sim);
+	assert_parent(c, x, CLEW_LINK_EXACT, "callback-scope");
+}
+
 /* A callback that is older than the connection's newest request is not that one's. */
 static void older_callback(void **state)
 {
@@ -710,6 +744,8 @@ int main(void)
 		T(scope),
 		T(pool_writes),
 		T(not_own),
+		T(immediate),
+		T(tick),
 		T(older_callback),
 		T(awaits),
 		T(awaits_helper),

@@ -54,7 +54,8 @@ ROW = Row("Go, late", start, [
     Case(["one", "seq", "bare"], "TimeoutHandler", kind="deadline std"),
     Case(["retry", "retryable"], "retries"),
     Case(["once", "iter"], "sync.Once, range over a function"),
-    Case(["pull"], "iter.Pull"),
+    # a coroutine, which no go statement starts
+    Case(["pull"], "iter.Pull", recall=0.0),
     Case(["wggo", "semin", "lomap"], "joined by WaitGroup"),
     Case(["cond"], "joined by sync.Cond", recall=0.0),  # its list of waiters is not looked at
     Case(["gather", "giveup"], "joined by select"),

@@ -230,11 +230,12 @@ static struct go_ctx *nearest(struct clew_correlate *co, const struct clew_edge 
 	struct go_ctx *found = NULL, *entry;
 	int i;
 
-	for (i = 0; i < edge->chain_len && i < CLEW_CHAIN_MAX; i++) {
+	/* one whose parent would not be seen proves nothing: the last of a chain that was cut off */
+	for (i = 0; i < edge->chain_len && i + 1 < CLEW_CHAIN_MAX; i++) {
 		if (!edge->chain[i])
 			continue;
 		entry = co_map__get(&co->go_ctx, key, edge->chain[i]);
-		if (!entry || (i + 1 < CLEW_CHAIN_MAX && edge->chain[i + 1] != entry->connection))
+		if (!entry || edge->chain[i + 1] != entry->connection)
 			continue; /* recycled: the context of something else */
 		if (entry->x && entry->x->done && entry->x->settled + co->window < co->now) {
 			co_map__del(&co->go_ctx, key, edge->chain[i]);

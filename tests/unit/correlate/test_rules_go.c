@@ -66,6 +66,36 @@ static void go_conflict(void **state)
 	assert_int_equal(clew_correlate__stats(a->sim.co)->conflicts, 1);
 }
 
+/*
+ * A chain that is longer than its record: of its last address it is not seen whether that is the
+ * request's context still, or one that has got the place of it since.
+ */
+static void go_chain_cut(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x = rx(a, 0, go(5)), *c[2];
+	struct clew_edge e = {.kind = CLEW_EDGE_GO_ROUNDTRIP};
+	struct who w = go(77);
+
+	serve(a, 5, 0xc5);
+	for (int i = 0; i < 2; i++) {
+		e.conn_id = a->out[i].c.id;
+		e.ctx = 77;
+		e.chain_len = (uint8_t)(CLEW_CHAIN_MAX - 1 + i);
+		for (int k = 0; k < CLEW_CHAIN_MAX; k++)
+			e.chain[k] = k == e.chain_len - 1 ? 0xc5 : k < e.chain_len ? 0xd0 : 0;
+		a->sim.now += 1000;
+		e.h = sim_head(&a->sim, CLEW_EV_EDGE, sizeof(e), &w);
+		clew_correlate__event(a->sim.co, &e.h);
+		c[i] = tx(a, i, go(900));
+		end(a, c[i], go(910));
+	}
+	end(a, x, go(5));
+	sim_settle(&a->sim);
+	assert_parent(c[0], x, CLEW_LINK_EXACT, "context");
+	assert_root(c[1]);
+}
+
 /* fasthttp: no roundTrip, no ServeHTTP; its own goroutine writes. */
 static void go_without_probes(void **state)
 {
@@ -436,14 +466,23 @@ static void go_leader(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(go_links),	      T(go_conflict),
-		T(go_without_probes), T(go_context_addresses),
-		T(go_after_response), T(go_next_request),
-		T(go_unseen_request), T(go_stale_pend),
-		T(go_pipelined),      T(go_joined),
-		T(go_not_joined),     T(go_leader),
-		T(nginx_links),	      T(nginx_pipelined),
-		T(not_a_cause),	      T(nginx_outlived),
+		T(go_links),
+		T(go_conflict),
+		T(go_chain_cut),
+		T(go_without_probes),
+		T(go_context_addresses),
+		T(go_after_response),
+		T(go_next_request),
+		T(go_unseen_request),
+		T(go_stale_pend),
+		T(go_pipelined),
+		T(go_joined),
+		T(go_not_joined),
+		T(go_leader),
+		T(nginx_links),
+		T(nginx_pipelined),
+		T(not_a_cause),
+		T(nginx_outlived),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

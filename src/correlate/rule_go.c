@@ -230,7 +230,8 @@ static struct go_ctx *nearest(struct clew_correlate *co, const struct clew_edge 
 	struct go_ctx *found = NULL, *entry;
 	int i;
 
-	/* one whose parent would not be seen proves nothing: the last of a chain that was cut off */
+	/* one whose parent would not be seen proves nothing: the last of a chain that was cut off
+	 */
 	for (i = 0; i < edge->chain_len && i + 1 < CLEW_CHAIN_MAX; i++) {
 		if (!edge->chain[i])
 			continue;

@@ -126,6 +126,13 @@ def selected(rows, wants, concs):
                 yield row, one, conc
 
 
+def write(a, cells):
+    for path, text in ((a.json, json.dumps(cells, indent=1)), (a.md, table.markdown(cells))):
+        if path:
+            with open(path, "w") as f:
+                f.write(text)
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     ap.add_argument("rows", nargs="*", help="folder or tag, with :CASE a part of a case's name")
@@ -149,15 +156,13 @@ def main():
                 raise unable[row.line(one)]
             kit.need(*row.needs)
             cells.append(run_cell(row, one, conc, a.count or COUNT.get(conc, COUNT_ELSE)))
+            write(a, cells)  # the whole takes hours: what is measured is kept
         except case.Skip as e:
             if row.line(one) not in unable:
                 print(f"{row.line(one)}: skipped: {e}", flush=True)
             unable[row.line(one)] = e
             skipped += 1
-    for path, text in ((a.json, json.dumps(cells, indent=1)), (a.md, table.markdown(cells))):
-        if path:
-            with open(path, "w") as f:
-                f.write(text)
+    write(a, cells)
     passed = sum(c["ok"] for c in cells)
     if not todo:
         print("no row selected")

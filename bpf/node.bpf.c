@@ -284,7 +284,13 @@ int clew_node_resume(struct pt_regs *ctx)
 	if (!p || !th || stopped)
 		return 0;
 	node_ended(p, th, id >> 32);
-	th->node_mark = node_read_ids(th, &ids) ? ids.last : ~0ULL;
+	if (node_read_ids(th, &ids)) {
+		th->node_mark = ids.last;
+		th->node_base = ids.exec;
+	} else {
+		th->node_mark = ~0ULL;
+		th->node_base = 0;
+	}
 	th->node_task = user_u64(th->node_queue + V8_QUEUE_START);
 	key.gen = user_u64(BUILTIN_CONTEXT(ctx) + V8_CONTEXT_SLOT);
 	inst = node_find(p, &key);

@@ -42,12 +42,18 @@ static __always_inline bool node_runs(const struct clew_thread *th)
 	       user_u64(th->node_queue + V8_QUEUE_START) == th->node_task;
 }
 
-/* ctx and ref of an edge or a segment. */
+/*
+ * ctx and ref of an edge or a segment. Promises have ids where somebody asked for them
+ * (AsyncLocalStorage): then a function goes on with one, which nobody has heard of, and runs as
+ * long as that is the executing one.
+ */
 static __always_inline void node_who(const struct clew_thread *th, const struct node_ids *ids,
 				     __u64 *ctx, __u64 *ref)
 {
-	*ctx = ids->exec;
-	*ref = ids->exec ? ids->trigger : node_runs(th) ? th->node_inst : 0;
+	bool function = ids->exec == th->node_base && node_runs(th);
+
+	*ctx = function ? 0 : ids->exec;
+	*ref = function ? th->node_inst : ids->exec ? ids->trigger : 0;
 }
 
 /* Bytes came in that are no HTTP: a parser that is entered now is not the last connection's. */

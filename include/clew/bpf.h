@@ -235,6 +235,8 @@ struct clew_thread {
 			/* the async function that runs: address of its generator, its number */
 			__u64 node_gen, node_inst;
 			__u64 node_mark;  /* the last id given when it went on */
+			__u64 node_base;  /* the executing id when it went on: its promise's where
+					     those have ids */
 			__u64 node_queue; /* V8's microtask queue */
 			__u64 node_task;  /* how far that was when it went on */
 		};

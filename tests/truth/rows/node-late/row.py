@@ -44,14 +44,16 @@ ROW = Row("Node, late", start, [
     Case(["plimit", "pmap"], "p-limit and p-map of its own", recall=0.0),
     Case(["rxjs", "rxconcat"], "rxjs", recall=0.0),
     Case(["loaderown"], "dataloader of its own", recall=0.0),
-    # Node 20 to 22: AsyncLocalStorage gives each promise an id, and awaits take another way
-    Case(["als"], "AsyncLocalStorage", recall=0.0),
+    # up to Node 22 each promise of the process has an id then
+    Case(["als"], "AsyncLocalStorage"),
     # one callback runs what all requests have left there
     Case(["bluemap", "blueco"], "bluebird", recall=0.0),
     Case(["bluemap"], "bluebird, nest's HttpService", recall=0.0, kind="http nest"),
     Case(["bluemap", "blueco"], "bluebird, needle", recall=0.0, kind="http needle"),
     # what nothing proves: never wrong
     Case(["asyncq", "plimitall", "pqueue", "bottleneck", "one"], "queues of all", recall=0.0),
+    Case(["als", "asyncq", "plimitall", "pqueue", "loader", "bluemap", "emitter"],
+         "AsyncLocalStorage and queues", recall=0.0),
     Case(["cbqueue", "timedqueue", "one"], "a queue of callbacks", recall=0.0),
     Case(["genericpool"], "generic-pool", recall=0.0),
     Case(["loader", "tickloader", "bound", "one"], "batches", recall=0.0),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The truth's application for Node: app.js SERVER CLIENT. See ../../README.md.
 "use strict";
+const { AsyncLocalStorage } = require("async_hooks");
 const fs = require("fs");
 const http = require("http");
 
@@ -11,6 +12,7 @@ const noise = Number(process.env.NOISE);
 const ASK = { err: "err", timeout: "hang", abort: "abort", post: "post" };
 const CALLS = { none: 0, seq: 3, fan: 4 };
 const TIMEOUT = 100;
+const storage = new AsyncLocalStorage();
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const pause = () => sleep(Math.random() * 5);
@@ -172,7 +174,9 @@ async function calls(shape, path, body) {
 			await new Promise((resolve) => fs.readFile("/etc/hostname", resolve));
 			await require("dns").promises.lookup("localhost");
 		}
-		if (shape !== "sync")
+		if (shape === "als") /* from here on the promises of the process have ids */
+			await storage.run(path, () => pause().then(() => storage.getStore()));
+		else if (shape !== "sync")
 			await pause();
 		switch (shape) {
 		case "pool":

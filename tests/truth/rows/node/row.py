@@ -41,6 +41,10 @@ ROW = Row("Node", start, [
     Case(["one", "seq", "fan", "post"], "express", kind="express http", tags=["ci"]),
     Case(["one", "seq", "fan", "post"], "express, axios", kind="express axios"),
     Case(["one", "seq", "fan", "post"], "fastify", kind="fastify http"),
+    Case(["als", "one", "seq", "fan"], "AsyncLocalStorage", tags=["ci"]),
+    Case(["als", "one", "seq", "fan"], "AsyncLocalStorage, Node 22, fetch", version=22,
+         kind="http fetch"),
+    Case(["als", "limit", "flush", "lazy", "one"], "AsyncLocalStorage, all mixed", recall=0.0),
     # its microtask queue cannot be followed: only what comes before the first await
     Case(["sync"], "Node 18", version=18),
     Case(["one", "seq", "fan", "file"], "Node 18, awaits", recall=0.0, version=18),

@@ -62,7 +62,8 @@ def measure(env, row, one, conc, count):
     if set(one.shapes) & set(shapes.LATE):
         wait_late(clew, records, row, got)
     spans, ledger = clew.stop()
-    facts = {"pids": {k: sorted(v) for k, v in got.pids.items()}, "ends": got.ends,
+    # workers may have been started since
+    facts = {"pids": {k: sorted(v | kit.family(*v)) for k, v in got.pids.items()}, "ends": got.ends,
              "behind": got.behind, "recall": one.recall, "records": records,
              "title": row.line(one), "conc": conc}
     with open(env.path("cell.json"), "w") as f:

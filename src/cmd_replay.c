@@ -13,6 +13,17 @@
 
 #define DRAIN_MS 30000
 
+/* The kernel's own count comes once a second and at the end: one that is cut off ends before it. */
+static void count_read(struct clew_ledger *ledger)
+{
+	uint64_t read = ledger->events_used;
+
+	for (int i = 0; i < CLEW_EDROP_MAX; i++)
+		read += ledger->events_dropped[i];
+	if (ledger->events_seen < read)
+		ledger->events_seen = read;
+}
+
 static int replay(const struct clew_config *cfg, const char *file, char *errbuf, size_t n)
 {
 	struct clew_ledger ledger;
@@ -32,6 +43,8 @@ static int replay(const struct clew_config *cfg, const char *file, char *errbuf,
 	err = clew_replay(file, clew_pipeline__feed, pipeline, errbuf, n);
 	clew_pipeline__drain(pipeline);
 	clew_pipeline__account(pipeline);
+	if (err)
+		count_read(&ledger);
 	clew_export__free(export, DRAIN_MS);
 	clew_pipeline__free(pipeline);
 	clew_ledger__print(&ledger, stderr);

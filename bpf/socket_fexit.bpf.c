@@ -106,10 +106,11 @@ int BPF_PROG(clew_fx_unix_connect, struct socket *so, void *addr, int len, int f
 	return 0;
 }
 
-/* The event loop's wait returned: behind epoll_wait and its kin. Its arguments come as they are;
- * 5.10 does not let a program look into the registers that the system calls are given. */
+/* "_wait_": attached while a process needs it, see programs.c. The event loop's wait returned:
+ * behind epoll_wait and its kin. Its arguments come as they are; 5.10 does not let a program look
+ * into the registers that the system calls are given. */
 SEC("?fexit/do_epoll_wait")
-int BPF_PROG(clew_fx_epoll, int epfd, void *events, int max)
+int BPF_PROG(clew_fx_wait_epoll, int epfd, void *events, int max)
 {
 	struct clew_proc *p = traced(bpf_get_current_pid_tgid() >> 32);
 
@@ -129,13 +130,13 @@ static __always_inline int on_wait(bool loop)
 
 /* for more than one descriptor */
 SEC("?fexit/" SYSCALL_FN "poll")
-int BPF_PROG(clew_fx_poll, struct pt_regs *regs)
+int BPF_PROG(clew_fx_wait_poll, struct pt_regs *regs)
 {
 	return on_wait(SYS_ARG2(regs) > 1);
 }
 
 SEC("?fexit/" SYSCALL_FN "ppoll")
-int BPF_PROG(clew_fx_ppoll, struct pt_regs *regs)
+int BPF_PROG(clew_fx_wait_ppoll, struct pt_regs *regs)
 {
 	return on_wait(SYS_ARG2(regs) > 1);
 }
@@ -151,13 +152,13 @@ static __always_inline int on_select(int n, __u64 in, __u64 out)
 }
 
 SEC("?fexit/" SYSCALL_FN "select")
-int BPF_PROG(clew_fx_select, struct pt_regs *regs)
+int BPF_PROG(clew_fx_wait_select, struct pt_regs *regs)
 {
 	return on_select(SYS_ARG1(regs), SYS_ARG2(regs), SYS_ARG3(regs));
 }
 
 SEC("?fexit/" SYSCALL_FN "pselect6")
-int BPF_PROG(clew_fx_pselect, struct pt_regs *regs)
+int BPF_PROG(clew_fx_wait_pselect, struct pt_regs *regs)
 {
 	return on_select(SYS_ARG1(regs), SYS_ARG2(regs), SYS_ARG3(regs));
 }

@@ -377,6 +377,7 @@ int BPF_KPROBE(clew_kp_unix_connect, struct sock *sk)
 	return 0;
 }
 
+/* "_wait_": attached while a process needs it, see programs.c. */
 static __always_inline int on_wait(struct pt_regs *regs, bool epoll)
 {
 	struct clew_proc *p = traced(bpf_get_current_pid_tgid() >> 32);
@@ -388,32 +389,32 @@ static __always_inline int on_wait(struct pt_regs *regs, bool epoll)
 }
 
 SEC("?kprobe/" SYSCALL_FN "epoll_wait")
-int BPF_KPROBE(clew_kp_epoll_wait, struct pt_regs *regs)
+int BPF_KPROBE(clew_kp_wait_epoll, struct pt_regs *regs)
 {
 	return on_wait(regs, true);
 }
 
 SEC("?kprobe/" SYSCALL_FN "epoll_pwait")
-int BPF_KPROBE(clew_kp_epoll_pwait, struct pt_regs *regs)
+int BPF_KPROBE(clew_kp_wait_epoll_pwait, struct pt_regs *regs)
 {
 	return on_wait(regs, true);
 }
 
 SEC("?kprobe/" SYSCALL_FN "epoll_pwait2")
-int BPF_KPROBE(clew_kp_epoll_pwait2, struct pt_regs *regs)
+int BPF_KPROBE(clew_kp_wait_epoll_pwait2, struct pt_regs *regs)
 {
 	return on_wait(regs, true);
 }
 
 /* poll for more than one descriptor */
 SEC("?kprobe/" SYSCALL_FN "poll")
-int BPF_KPROBE(clew_kp_poll, struct pt_regs *regs)
+int BPF_KPROBE(clew_kp_wait_poll, struct pt_regs *regs)
 {
 	return PT_REGS_PARM2_CORE_SYSCALL(regs) > 1 ? on_wait(regs, false) : 0;
 }
 
 SEC("?kprobe/" SYSCALL_FN "ppoll")
-int BPF_KPROBE(clew_kp_ppoll, struct pt_regs *regs)
+int BPF_KPROBE(clew_kp_wait_ppoll, struct pt_regs *regs)
 {
 	return PT_REGS_PARM2_CORE_SYSCALL(regs) > 1 ? on_wait(regs, false) : 0;
 }
@@ -432,13 +433,13 @@ static __always_inline int on_select(struct pt_regs *regs)
 }
 
 SEC("?kprobe/" SYSCALL_FN "select")
-int BPF_KPROBE(clew_kp_select, struct pt_regs *regs)
+int BPF_KPROBE(clew_kp_wait_select, struct pt_regs *regs)
 {
 	return on_select(regs);
 }
 
 SEC("?kprobe/" SYSCALL_FN "pselect6")
-int BPF_KPROBE(clew_kp_pselect, struct pt_regs *regs)
+int BPF_KPROBE(clew_kp_wait_pselect, struct pt_regs *regs)
 {
 	return on_select(regs);
 }

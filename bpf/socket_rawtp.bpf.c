@@ -272,7 +272,7 @@ static __always_inline bool is_loop_wait(const struct clew_proc *p, struct pt_re
 
 /* Event loops' turns alone. Attached when the first process that needs them is traced. */
 SEC("?tp_btf/sys_exit")
-int BPF_PROG(clew_rt_turn, struct pt_regs *regs, long ret)
+int BPF_PROG(clew_rt_wait, struct pt_regs *regs, long ret)
 {
 	enum what what = what_of(SYS_NR(regs));
 	struct clew_proc *p;

@@ -61,6 +61,12 @@ extern void *rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
 	(TASK_TYPED ? bpf_get_current_task_btf()->field                                            \
 		    : BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), field))
 
+/* The registers with which the current system call was entered, typed too (5.15 on). */
+enum bpf_func_id___regs { BPF_FUNC_task_pt_regs___regs = 175 };
+#define CALL_REGS_TYPED                                                                            \
+	bpf_core_enum_value_exists(enum bpf_func_id___regs, BPF_FUNC_task_pt_regs___regs)
+#define CALL_REGS ((struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf()))
+
 static __always_inline void count(__u32 stat)
 {
 	__u64 *v = bpf_map_lookup_elem(&stats, &stat);

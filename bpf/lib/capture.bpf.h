@@ -460,7 +460,7 @@ static __always_inline int capture(struct clew_proc *p, struct work *w, struct c
 	struct io *io = &w->io;
 	struct cut *cut = &w->cut;
 	enum sign sign = SIGN_NONE;
-	bool flip, calls;
+	bool flip, calls, answer;
 
 	cut->seq = stream_pos(c, io, sk);
 	note_order(c, io, sk, cut->seq);
@@ -472,9 +472,9 @@ static __always_inline int capture(struct clew_proc *p, struct work *w, struct c
 	conn_announce(c, io->sk, io->dir, cut->seq);
 	cut->id = bpf_get_current_pid_tgid();
 	calls = io->dir == CLEW_SEND;
+	answer = c->role == (calls ? CLEW_ROLE_SERVER : CLEW_ROLE_CLIENT);
 	/* an answer that goes on: who began it has been told */
-	context_read(p, &cut->who, cut->id, io->file, calls,
-		     !flip && io->dir == CLEW_SEND && c->role == CLEW_ROLE_SERVER);
+	context_read(p, &cut->who, cut->id, io->file, calls, answer, !flip && calls && answer);
 	if (io->dir == CLEW_SEND && sign == SIGN_REQUEST) {
 		if (p->runtime == CLEW_RT_NGINX)
 			cut->who.ref = nginx_downstream(io->file);

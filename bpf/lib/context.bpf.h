@@ -29,11 +29,28 @@ static __always_inline __u64 thread_pointer(void)
 #endif
 }
 
-/* Go on amd64 keeps the running g in the word below the thread pointer (runtime/asm_amd64.s). */
+#if defined(__TARGET_ARCH_x86)
+/*
+ * Go keeps the running g in the word below the thread pointer (runtime/asm_amd64.s), and in R14
+ * while Go code runs (abi-internal.md): also where its own code enters the kernel, which is one
+ * instruction of the program. That is plain loads; a read of user memory costs as much as the rest.
+ */
+static __always_inline __u64 go_g(const struct clew_proc *p)
+{
+	if (CALL_REGS_TYPED && p->go_entered) {
+		struct pt_regs *regs = CALL_REGS;
+
+		if (regs->ip == p->go_entered)
+			return regs->r14;
+	}
+	return user_u64(thread_pointer() - 8);
+}
+#endif
+
 static __always_inline __u64 go_goid(const struct clew_proc *p)
 {
 #if defined(__TARGET_ARCH_x86)
-	__u64 g = user_u64(thread_pointer() - 8);
+	__u64 g = go_g(p);
 
 	return g ? user_u64(g + p->go_goid) : 0;
 #else
@@ -243,10 +260,10 @@ static __always_inline void context_loop(struct context *c, const struct clew_th
 		c->loop = CLEW_SEG_LOOP;
 }
 
-/* `calls`: these bytes begin a message that goes out; `cheap`: only who runs, not in which context.
- */
+/* `calls`: these bytes begin a message that goes out; `answer`: they are of an answer; `cheap`:
+ * only who runs, not in which context. */
 static __always_inline void context_read(const struct clew_proc *p, struct context *c, __u64 id,
-					 struct file *file, bool calls, bool cheap)
+					 struct file *file, bool calls, bool answer, bool cheap)
 {
 	struct clew_thread *th = NULL;
 
@@ -264,8 +281,9 @@ static __always_inline void context_read(const struct clew_proc *p, struct conte
 	if (cheap && p->runtime != CLEW_RT_UNKNOWN && p->runtime != CLEW_RT_RUBY) {
 		c->kind = CLEW_CTX_NONE;
 	} else if (p->runtime == CLEW_RT_GO) {
-		c->ctx = p->go_goid ? go_goid(p) : 0;
-		c->kind = c->ctx ? CLEW_CTX_GO : CLEW_CTX_NONE;
+		/* no rule asks which goroutine answers, or reads an answer */
+		c->ctx = p->go_goid && !answer ? go_goid(p) : 0;
+		c->kind = c->ctx || (p->go_goid && answer) ? CLEW_CTX_GO : CLEW_CTX_NONE;
 	} else if (p->runtime == CLEW_RT_PYTHON) {
 		context_python(p, c, th, id >> 32, calls);
 	} else if (p->runtime == CLEW_RT_JAVA) {

@@ -23,17 +23,10 @@ static __always_inline struct file *file_of_fd(__u32 fd)
 	return f;
 }
 
-enum bpf_func_id___regs { BPF_FUNC_task_pt_regs___regs = 175 };
-
 /* The descriptor that the current system call is about; 0: cannot be told (before 5.15). */
 static __always_inline __u32 fd_of_call(void)
 {
-	struct pt_regs *regs;
-
-	if (!bpf_core_enum_value_exists(enum bpf_func_id___regs, BPF_FUNC_task_pt_regs___regs))
-		return 0;
-	regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
-	return (__u32)PT_REGS_PARM1_CORE(regs);
+	return CALL_REGS_TYPED ? (__u32)PT_REGS_PARM1_CORE(CALL_REGS) : 0;
 }
 
 /* The sock behind a file, or NULL when it is not a socket; its inode number tells reuse. */

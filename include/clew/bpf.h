@@ -65,6 +65,8 @@ struct clew_proc {
 			__u16 go_pc_conn; /* net/http.persistConn.conn */
 			__u16 go_pad;
 			__u64 go_itab_tls; /* itab of *crypto/tls.Conn as net.Conn, 0: none */
+			__u64 go_entered; /* behind the instruction that Go's own system calls enter
+					     the kernel by, 0: unknown */
 			struct clew_go_wait go_wait;
 		};
 		struct {

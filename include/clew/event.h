@@ -57,7 +57,7 @@ enum clew_dir { CLEW_RECV = 0, CLEW_SEND = 1 };
 enum clew_ctx_kind {
 	CLEW_CTX_NONE = 0,   /* unknown: nothing may be concluded from who ran */
 	CLEW_CTX_THREAD = 1, /* the thread is the context; `ctx` is 0 */
-	CLEW_CTX_GO = 2,     /* ctx = goroutine id */
+	CLEW_CTX_GO = 2,     /* ctx = goroutine id, 0 where an answer is written or read */
 	CLEW_CTX_PYTHON = 3, /* ctx = PyContext, 0: none yet; ref = its live Task or 0 */
 	CLEW_CTX_NGINX = 4,  /* ref = conn_id of the downstream connection, or 0 */
 	CLEW_CTX_NODE = 5,   /* sent: ctx, ref as in a Node edge; received: ctx = runs of the

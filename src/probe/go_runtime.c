@@ -32,6 +32,10 @@ static const struct clew_go_layout layouts[] = {
 #include "probe/go_offsets.h"
 };
 
+#define SYSCALL_122 "runtime/internal/syscall.Syscall6"
+#define SYSCALL_125 "internal/runtime/syscall.Syscall6"
+#define SYSCALL_126 "internal/runtime/syscall/linux.Syscall6"
+
 static const char *const func_names[CLEW_GO_FUNCS] = {
 	[CLEW_GO_SERVE] = "net/http.serverHandler.ServeHTTP",
 	[CLEW_GO_ROUNDTRIP] = "net/http.(*persistConn).roundTrip",
@@ -39,7 +43,16 @@ static const char *const func_names[CLEW_GO_FUNCS] = {
 	[CLEW_GO_NEWPROC] = "runtime.newproc.func1",
 	[CLEW_GO_NEWPROC1] = "runtime.newproc1",
 	[CLEW_GO_RUNQPUT] = "runtime.runqput",
+	[CLEW_GO_SYSCALL] = SYSCALL_126,
 };
+
+/* The names of the functions in this release. */
+static void names_of(const struct clew_go_layout *layout, const char *ret[CLEW_GO_FUNCS])
+{
+	memcpy(ret, func_names, sizeof(func_names));
+	if (layout && layout->minor <= 25)
+		ret[CLEW_GO_SYSCALL] = layout->minor <= 22 ? SYSCALL_122 : SYSCALL_125;
+}
 
 const struct clew_go_layout *clew_go__layout(const char *version)
 {
@@ -386,6 +399,28 @@ static uint64_t spawn_site(const struct clew_elf *elf, const struct clew_go_fact
 	return 0;
 }
 
+/*
+ * Where a system call of Go's own comes back to. Code of Go's own calling convention, so that R14
+ * is the running g, and stays so: it is known to the byte (asm_linux_amd64.s, 1.19 to 1.26).
+ */
+static uint64_t entered_from(const struct clew_elf *elf, const struct clew_go_facts *go)
+{
+	static const uint8_t known[] = {
+		0x49, 0x89, 0xf2, /* MOVQ SI, R10 */
+		0x48, 0x89, 0xfa, /* MOVQ DI, DX */
+		0x48, 0x89, 0xce, /* MOVQ CX, SI */
+		0x48, 0x89, 0xdf, /* MOVQ BX, DI */
+		0x0f, 0x05,	  /* SYSCALL */
+	};
+	uint64_t at = go->func[CLEW_GO_SYSCALL];
+	uint8_t code[sizeof(known)];
+
+	if (!at || clew_elf__read(elf, at, code, sizeof(code)) ||
+	    memcmp(code, known, sizeof(known)) != 0)
+		return 0;
+	return at + sizeof(known);
+}
+
 int clew_go__inspect(const struct clew_elf *elf, struct clew_go_facts *ret)
 {
 	static const char *const itabs[] = {
@@ -393,6 +428,7 @@ int clew_go__inspect(const struct clew_elf *elf, struct clew_go_facts *ret)
 		"go.itab.*crypto/tls.Conn,net.Conn",
 	};
 	struct clew_elf_sym sym[CLEW_GO_FUNCS], itab[2];
+	const char *names[CLEW_GO_FUNCS];
 	struct clew_elf_section sec;
 	int err, i;
 
@@ -403,13 +439,15 @@ int clew_go__inspect(const struct clew_elf *elf, struct clew_go_facts *ret)
 		return -ENOENT;
 	if (!err)
 		ret->layout = clew_go__layout(ret->version);
+	names_of(ret->layout, names);
 	ret->stripped = clew_elf__section(elf, ".symtab", &sec);
 	if (ret->stripped) {
-		err = clew_go__pclntab(elf, func_names, CLEW_GO_FUNCS, ret->func);
+		err = clew_go__pclntab(elf, names, CLEW_GO_FUNCS, ret->func);
 		ret->spawn = spawn_site(elf, ret);
+		ret->entered = entered_from(elf, ret);
 		return err == -ENOENT ? -EBADMSG : err < 0 ? err : 0;
 	}
-	err = clew_elf__syms(elf, func_names, CLEW_GO_FUNCS, sym);
+	err = clew_elf__syms(elf, names, CLEW_GO_FUNCS, sym);
 	if (err >= 0)
 		err = clew_elf__syms(elf, itabs, 2, itab);
 	if (err < 0)
@@ -418,6 +456,7 @@ int clew_go__inspect(const struct clew_elf *elf, struct clew_go_facts *ret)
 		ret->func[i] = sym[i].addr;
 	ret->tls_itab = itab[0].addr ? itab[0].addr : itab[1].addr;
 	ret->spawn = spawn_site(elf, ret);
+	ret->entered = entered_from(elf, ret);
 	return 0;
 }
 
@@ -476,7 +515,9 @@ bool clew_go__look(struct clew_look *l)
 		clew_look__drop_set(l, CLEW_SET_GO_SPAWN);
 	if (!rt->entry.go_wait.g_m && rt->nr_sites)
 		clew_look__why(l, "the go statement was not found: goroutines without context");
-	if (go->tls_itab && l->maps.exe.end && !clew_look__bias(l, &l->maps.exe, &bias))
-		rt->entry.go_itab_tls = bias + go->tls_itab;
+	if (l->maps.exe.end && !clew_look__bias(l, &l->maps.exe, &bias)) {
+		rt->entry.go_itab_tls = go->tls_itab ? bias + go->tls_itab : 0;
+		rt->entry.go_entered = go->entered ? bias + go->entered : 0;
+	}
 	return true;
 }

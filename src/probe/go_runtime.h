@@ -30,6 +30,7 @@ enum {
 	CLEW_GO_NEWPROC, /* what the go statement runs on the system stack */
 	CLEW_GO_NEWPROC1,
 	CLEW_GO_RUNQPUT,
+	CLEW_GO_SYSCALL, /* all of Go's own system calls on connections */
 	CLEW_GO_FUNCS,
 };
 
@@ -39,7 +40,8 @@ struct clew_go_facts {
 	uint64_t func[CLEW_GO_FUNCS];	     /* addresses as linked; 0: not in the program */
 	uint64_t tls_itab;		     /* likewise */
 	uint64_t spawn;			     /* likewise: newproc's call of runqput */
-	bool stripped;			     /* no .symtab: read from .gopclntab */
+	uint64_t entered; /* likewise: behind the instruction that enters the kernel */
+	bool stripped;	  /* no .symtab: read from .gopclntab */
 };
 
 /* 0; -ENOENT: not a Go program; other: it is one, but cannot be read (facts are valid). */

@@ -28,6 +28,7 @@
 
 #define PROG_NAME   64
 #define REFUSED_MAX 8
+#define WAITS_MAX   8
 
 struct clew_programs {
 	struct clew_bpf *skel;
@@ -35,8 +36,10 @@ struct clew_programs {
 	struct bpf_link **links;
 	size_t nr_links;
 	bool uprobe_multi;
-	struct bpf_link *waits; /* the hook on event loops' waits, NULL: not attached */
-	uint32_t watch;		/* clew_segment.watch, the next time that they are watched */
+	struct bpf_link *waits[WAITS_MAX]; /* hooks on event loops' waits, while they are watched */
+	size_t nr_waits;
+	bool waits_failed; /* said once */
+	uint32_t watch;	   /* clew_segment.watch, the next time that they are watched */
 	int nr_cpus;
 	char refused[REFUSED_MAX][PROG_NAME]; /* programs inside processes that do not load here */
 	uint32_t nr_refused;
@@ -140,6 +143,25 @@ static bool is_uprobe(const struct bpf_program *prog)
 {
 	return !strncmp(bpf_program__section_name(prog), "uprobe", 6) ||
 	       !strncmp(bpf_program__section_name(prog), "?uprobe", 7);
+}
+
+/* Sees waits in event loops, by its name "clew_XX_wait...". Where one program sees all system calls
+ * (clew_sys_exit), it sees these too and there is none. */
+static bool is_wait(const struct bpf_program *prog)
+{
+	return strstr(bpf_program__name(prog), "_wait") && bpf_program__autoload(prog);
+}
+
+static bool has_waits(const struct clew_programs *pr)
+{
+	struct bpf_program *prog;
+
+	bpf_object__for_each_program(prog, pr->skel->obj)
+	{
+		if (is_wait(prog))
+			return true;
+	}
+	return false;
 }
 
 static bool is_refused(const struct clew_programs *pr, const char *name)
@@ -276,10 +298,15 @@ static int load_layer(struct clew_programs *pr, const struct clew_config *cfg,
 	return err;
 }
 
+static void drop_waits(struct clew_programs *pr)
+{
+	while (pr->nr_waits)
+		bpf_link__destroy(pr->waits[--pr->nr_waits]);
+}
+
 static void free_links(struct clew_programs *pr)
 {
-	bpf_link__destroy(pr->waits);
-	pr->waits = NULL;
+	drop_waits(pr);
 	for (size_t i = 0; i < pr->nr_links; i++)
 		bpf_link__destroy(pr->links[i]);
 	free(pr->links);
@@ -300,8 +327,7 @@ static int attach_all(struct clew_programs *pr, char *errbuf, size_t n)
 	{
 		struct bpf_link *link;
 
-		if (!bpf_program__autoload(prog) || is_uprobe(prog) ||
-		    prog == pr->skel->progs.clew_rt_turn)
+		if (!bpf_program__autoload(prog) || is_uprobe(prog) || is_wait(prog))
 			continue;
 		link = bpf_program__attach(prog);
 		if (!link) {
@@ -374,7 +400,7 @@ int clew_programs__load(const struct clew_config *cfg, struct clew_programs **re
 				 strerror(-err));
 			continue;
 		}
-		if (bpf_program__autoload(pr->skel->progs.clew_rt_turn))
+		if (has_waits(pr))
 			pr->skel->bss->watch = CLEW_UNWATCHED;
 		err = attach_all(pr, errbuf, n);
 		if (!err)
@@ -412,24 +438,52 @@ const char *clew_programs__layer(const struct clew_programs *pr)
 	return layer_of(pr->layer)->name;
 }
 
+static int add_waits(struct clew_programs *pr)
+{
+	struct bpf_program *prog;
+
+	bpf_object__for_each_program(prog, pr->skel->obj)
+	{
+		struct bpf_link *link;
+
+		if (!is_wait(prog))
+			continue;
+		link = pr->nr_waits < WAITS_MAX ? bpf_program__attach(prog) : NULL;
+		if (!link) {
+			int err = errno ? -errno : -ENOSPC;
+
+			if (!pr->waits_failed)
+				clew_log(CLEW_LOG_WARN,
+					 "cannot attach %s (%s): %s: event loops are told by their "
+					 "sockets alone",
+					 bpf_program__name(prog), bpf_program__section_name(prog),
+					 strerror(-err));
+			pr->waits_failed = true;
+			drop_waits(pr);
+			return err;
+		}
+		pr->waits[pr->nr_waits++] = link;
+	}
+	return 0;
+}
+
 int clew_programs__watch_waits(struct clew_programs *pr, bool on)
 {
 	struct clew_bpf__bss *bss = pr->skel->bss;
+	int err;
 
-	if (!bpf_program__autoload(pr->skel->progs.clew_rt_turn) || on == !!pr->waits)
+	if (on == !!pr->nr_waits || !has_waits(pr))
 		return 0;
 	if (!on) {
 		__atomic_store_n(&bss->watch, CLEW_UNWATCHED, __ATOMIC_SEQ_CST);
-		bpf_link__destroy(pr->waits);
-		pr->waits = NULL;
+		drop_waits(pr);
 		pr->watch = (pr->watch + 1) % CLEW_UNWATCHED;
 		return 0;
 	}
-	pr->waits = bpf_program__attach(pr->skel->progs.clew_rt_turn);
-	if (!pr->waits)
-		return -errno;
-	__atomic_store_n(&bss->watch, pr->watch, __ATOMIC_SEQ_CST);
-	return 0;
+	err = add_waits(pr);
+	if (!err)
+		__atomic_store_n(&bss->watch, pr->watch, __ATOMIC_SEQ_CST);
+	return err;
 }
 
 int clew_programs__ring_fd(const struct clew_programs *pr)

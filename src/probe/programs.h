@@ -37,8 +37,8 @@ bool clew_programs__kernel_preempts(void);
 
 const char *clew_programs__layer(const struct clew_programs *pr);
 /*
- * Whether threads are watched for waits in event loops. One capture layer does that by a hook on
- * every system call of the machine; for the others it costs nothing, and is always on.
+ * Whether threads are watched for waits in event loops: by a hook on every wait of the machine, or,
+ * in one capture layer, on every system call.
  */
 int clew_programs__watch_waits(struct clew_programs *pr, bool on);
 /* The process is busy with a protocol that the kernel side leaves alone. */

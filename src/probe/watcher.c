@@ -34,7 +34,7 @@
 #include "probe/watcher.h"
 
 #define JOBS_MAX	4096
-#define INFO_MAX	4096 /* PROC_INFO records waiting to be taken */
+#define INFO_MAX	4096 /* records waiting to be taken; as many PROBES again find room */
 #define INFO_TEXT	4096
 #define GENERATIONS_MAX 16
 #define LOOK_MAX_S	30
@@ -93,6 +93,7 @@ struct clew_watcher {
 	uint64_t jobs_lost;
 	struct info *first, **last;
 	uint32_t nr_info;
+	uint64_t infos_lost;
 };
 
 /* ---- queues ---------------------------------------------------------------------------- */
@@ -153,10 +154,11 @@ void clew_watcher__take(struct clew_watcher *w, clew_event_fn fn, void *arg)
 	}
 }
 
-/* Takes `info`. */
+/* Takes `info`. What PROBES says keeps links right: the last room is theirs. */
 static void publish(struct clew_watcher *w, struct info *info, uint8_t type, size_t size,
 		    uint32_t pid)
 {
+	uint32_t room = type == CLEW_EV_PROBES ? 2 * INFO_MAX : INFO_MAX;
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
@@ -166,11 +168,16 @@ static void publish(struct clew_watcher *w, struct info *info, uint8_t type, siz
 	info->h.pid = pid;
 	info->h.ts = (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
 	pthread_mutex_lock(&w->lock);
-	if (w->nr_info < INFO_MAX) {
+	if (w->nr_info < room) {
 		*w->last = info;
 		w->last = &info->next;
 		w->nr_info++;
 		info = NULL;
+	} else if (!w->infos_lost++) {
+		clew_log(CLEW_LOG_WARN,
+			 "%u processes wait to be described to the pipeline: pid %u and maybe more "
+			 "keep the names that they had",
+			 w->nr_info, pid);
 	}
 	pthread_mutex_unlock(&w->lock);
 	free(info);
@@ -194,6 +201,8 @@ static void publish_proc(struct clew_watcher *w, const struct proc *p)
 	publish(w, info, CLEW_EV_PROC_INFO, sizeof(info->proc) + (size_t)len, p->pid);
 }
 
+/* To be called before probes are detached: nothing may be concluded from what is not heard any
+ * more; and after they are attached. */
 static void publish_probes(struct clew_watcher *w, const struct proc *p)
 {
 	struct info *info = calloc(1, sizeof(*info));
@@ -468,8 +477,9 @@ static void refresh_pending(struct clew_watcher *w)
 		}
 		p->wait_s = 0;
 		if (p->rt.nr_sites != nr_sites) { /* a set may have grown: it is attached whole */
-			clew_probes__detach_all(&p->probes);
+			p->probes.attached = 0;
 			publish_probes(w, p);
+			clew_probes__detach_all(&p->probes);
 		}
 		if (p->rt.entry.flags & CLEW_PROC_THREADS)
 			clew_programs__watch_waits(w->programs, true);
@@ -491,7 +501,6 @@ static void give_up(struct clew_watcher *w, struct proc *p, int set, double shar
 		 "given up for %u s; links that only it proves will be unknown",
 		 p->pid, share * 100, w->cfg->capture.overhead_limit, clew_set__info(set)->name,
 		 p->governor.wait_s[set]);
-	/* said before it is done: nothing may be concluded from what is not heard any more */
 	p->probes.given_up |= 1ULL << set;
 	p->probes.attached &= ~(1ULL << set);
 	publish_probes(w, p);

@@ -265,7 +265,7 @@ def test_hostile_name():
     with Env() as env:
         path = env.path("sl\x1b[31m\nep")
         shutil.copy(shutil.which("sleep"), path)
-        p = env.start("hostile", [path, "60"])
+        p = env.start("hostile", [path, "600"])
         wait_for("its program", lambda: "\x1b" in os.readlink(f"/proc/{p.pid}/exe"))
         code, out, err = clew.command("doctor", "--pid", p.pid)
         bad = sorted({c for c in out if ord(c) < 32 and c != "\n"})

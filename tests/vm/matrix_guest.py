@@ -222,9 +222,9 @@ def never_ran(hooks, programs, short):
             for line in f:
                 for name, count in json.loads(line).items():
                     most[name] = max(most.get(name, 0), count)
-    # a uprobe waits for a process of its runtime; turns are only hooked for one that needs them
+    # a uprobe waits for a process of its runtime; waits are only hooked for one that needs that
     kernel = {n for n in most if n in programs and programs[n]["hook"] != "uprobe" and
-              not (short and n == "clew_rt_turn")}
+              not (short and "_wait" in n)}
     return sorted(kernel), sorted(n for n in kernel if not most[n])
 
 

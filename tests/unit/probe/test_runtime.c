@@ -193,6 +193,21 @@ static int go_build(const char *out, const char *cgo, const char *ldflags, const
 	return run(argv);
 }
 
+/* Two bytes of its memory as it runs: also where a position-independent program was put. */
+static uint16_t word_at(pid_t pid, uint64_t addr)
+{
+	char path[64];
+	uint16_t word = 0;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(pread(fd, &word, sizeof(word), (off_t)addr), sizeof(word));
+	close(fd);
+	return word;
+}
+
 static void go_check(const char *exe, bool with_itab, uint64_t *offs)
 {
 	char *const argv[] = {(char *)exe, "http://127.0.0.1:1/", NULL};
@@ -215,6 +230,7 @@ static void go_check(const char *exe, bool with_itab, uint64_t *offs)
 	assert_int_equal(rt.entry.go_goid, l->goid);
 	assert_int_equal(rt.entry.go_req_ctx, l->req_ctx);
 	assert_int_equal(rt.entry.go_itab_tls != 0, with_itab);
+	assert_int_equal(word_at(pid, rt.entry.go_entered - 2), 0x050f); /* SYSCALL */
 	assert_non_null(site(&rt, CLEW_SITE_GO_SERVE));
 	assert_non_null(site(&rt, CLEW_SITE_GO_ROUNDTRIP));
 	assert_int_equal(site(&rt, CLEW_SITE_GO_SERVE)->insn, CLEW_INSN_PUSH);

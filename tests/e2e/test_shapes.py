@@ -7,9 +7,42 @@ import sys
 sys.path[:0] = [os.path.dirname(os.path.abspath(__file__))]
 from harness import apps, case, otlp  # noqa: E402
 from harness.clew import Clew  # noqa: E402
-from harness.proc import SCALE, Env  # noqa: E402
+from harness.proc import PYTHON, SCALE, Env, wait_for  # noqa: E402
 
 FILE = 10 * 1000 * 1000
+
+# Half of its calls it gives up before the answer can come, for half it says that it will send no more.
+CALLER = """
+import os, socket, sys, time
+port, patience, begin = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3]
+while not os.path.exists(begin):
+    time.sleep(0.01)
+for i in range(5):
+    for end in "close", "shutdown":
+        s = socket.create_connection(("127.0.0.1", port))
+        s.sendall(f"GET /{end}/{i} HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n".encode())
+        time.sleep(patience)
+        if end == "shutdown":
+            s.shutdown(socket.SHUT_WR)
+            while s.recv(65536):
+                pass
+        s.close()
+print("done", flush=True)
+time.sleep(600)
+"""
+SLOW = """
+import http.server, sys, time
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        time.sleep(float(sys.argv[1]))
+        self.send_response(200)
+        self.end_headers()
+    def log_message(self, *args):
+        pass
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+print(server.server_port, flush=True)
+server.serve_forever()
+"""
 
 
 class Raw:
@@ -254,6 +287,32 @@ def test_aborted():
                    s.attrs.get("clew.complete") is not False for s in spans)
         case.proofs([("requests that never ended and called complete", half, "0", half == 0),
                      ("unanswered and called complete", lied, "0", lied == 0)])
+
+
+def test_given_up():
+    """a caller that closes before the answer ends its call there; one that shuts down still waits"""
+    case.need_root()
+    patience, delay = 0.1 * SCALE, 0.5 * SCALE
+    with Env() as env:
+        slow = env.start("slow", [PYTHON, "-c", SLOW, str(delay)])
+        wait_for("its port", lambda: slow.output().endswith("\n"))
+        caller = env.start("caller", [PYTHON, "-c", CALLER, slow.output().strip(), str(patience),
+                                      env.path("begin")])
+        run = Clew(env, "--pid", caller.pid)
+        with open(env.path("begin"), "w"):
+            pass
+        wait_for("the calls", lambda: "done" in caller.output(), 20)
+        spans, _ = run.stop()
+        took = {s.path: (s.end - s.start) / 1e9 for s in spans if s.kind == otlp.CLIENT}
+        closed = sorted(t for path, t in took.items() if "close" in path)
+        shut = [(s.http_status, (s.end - s.start) / 1e9) for s in spans if "shutdown" in s.path]
+        case.proofs([
+            ("calls", f"{len(closed)} given up, {len(shut)} answered", "5 and 5",
+             len(closed) == len(shut) == 5),
+            ("longest call that was given up", f"{closed[-1:]} s", f"{patience} .. {delay} s",
+             all(patience <= t < (patience + delay) / 2 for t in closed)),
+            ("answered behind the end of what is sent", shut, f"200, >= {delay} s",
+             all(status == 200 and t >= delay for status, t in shut))])
 
 
 case.main(__name__)

@@ -309,8 +309,10 @@ def test_given_up():
         case.proofs([
             ("calls", f"{len(closed)} given up, {len(shut)} answered", "5 and 5",
              len(closed) == len(shut) == 5),
-            ("longest call that was given up", f"{closed[-1:]} s", f"{patience} .. {delay} s",
-             all(patience <= t < (patience + delay) / 2 for t in closed)),
+            # the other end's FIN or a delayed ACK of ours (40 ms) is the next thing to be seen
+            ("longest call that was given up", f"{closed[-1:]} s",
+             f"{patience} .. {patience + 0.02 * SCALE:.2f} s",
+             all(patience <= t < patience + 0.02 * SCALE for t in closed)),
             ("answered behind the end of what is sent", shut, f"200, >= {delay} s",
              all(status == 200 and t >= delay for status, t in shut))])
 

@@ -173,8 +173,8 @@ lint:
 	$(Q)tools/lint.sh
 
 format:
-	$(Q)$(or $(CLANG_FORMAT),clang-format-19) -i $(wildcard src/*.[ch] src/*/*.[ch] include/*/*.h \
-		bpf/*.[ch] bpf/*/*.h tests/native/*.h tests/native/*/*.h tests/unit/*.[ch] tests/unit/*/*.[ch] tests/fuzz/*.[ch] tests/apps/*.c)
+	$(Q)git ls-files --cached --others --exclude-standard | grep -E '^(src|include|bpf|tests)/.*\.[ch]$$' | \
+		xargs $(or $(CLANG_FORMAT),clang-format-19) -i
 
 # The agent itself under ASan and UBSan: $(B)/asan/clew; CLEW=$(B)/asan/clew make check-e2e uses it.
 asan:

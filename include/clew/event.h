@@ -22,6 +22,8 @@
 #define CLEW_CAP_MAX   4096
 #define CLEW_TAIL_MAX  8
 #define CLEW_CHAIN_MAX 10
+#define CLEW_GO_LEVELS 4	/* ancestors of a goroutine that CLEW_EDGE_GO_BORN names */
+#define CLEW_GO_SENDS  0x100ULL /* in its ref */
 #define CLEW_PATH_MAX  128
 
 enum clew_event_type {
@@ -183,7 +185,9 @@ enum clew_edge_kind {
 	/* Go: a goroutine that was started by another calls out (child = 0, behind its ROUNDTRIP)
 	 * or is about to get the answer (child = 1); ctx = goid, conn_id = where, chain = the ids
 	 * of its parent, grandparent ...; bit i of ref: chain[i] waits for something that ctx was
-	 * given, or that such a one was */
+	 * given, or that such a one was; bit i of ref / CLEW_GO_SENDS: it waits until it can put
+	 * something into a channel that stands in an object that ctx was given. Either object's
+	 * address, or 0, is chain[CLEW_GO_LEVELS + i] */
 	CLEW_EDGE_GO_BORN = CLEW_EDGE_OF(CLEW_CTX_GO, 3),
 	/* Python: a Task was made; ctx = parent's PyContext, child = the Task's own, ref = Task;
 	 * conn_id = the live Task that ctx was made for, or 0 */

@@ -16,7 +16,8 @@
  *   pend[conn]  what roundTrip said of the next request on a connection.
  *   call[conn]  whose request started the goroutine that called roundTrip, and whether the
  *               request's own goroutine was seen waiting, during this very call, for a channel or
- *               WaitGroup that the caller was given.
+ *               WaitGroup that the caller was given. Or it waited for a place (errgroup's
+ *               SetLimit): that counts once it waits for the WaitGroup of the same object.
  *
  * Never by ancestry alone (a worker that the first request starts serves all later ones: 1798 of
  * 1800 wrong), never by the goroutine of the write (2009 of 2402 wrong). Even with the wait it is
@@ -26,11 +27,16 @@
 #include "correlate/internal.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+#define GO_WAITED 4
 
 struct go_cur {
 	struct co_node *x; /* reference, or NULL */
 	uint64_t conn_id;
 	uint64_t ctx, serve_ts;
+	uint64_t waited[GO_WAITED]; /* the last objects whose WaitGroup it waited for, at x */
+	uint8_t n_waited;
 	uint8_t http;	/* net/http: ServeHTTP was entered on it */
 	uint8_t writer; /* writes for roundTrip: a connection's write loop */
 	uint8_t lone;	/* a request started it, and it calls out without being waited for */
@@ -40,7 +46,9 @@ struct co_go_call {
 	uint32_t refs;
 	struct co_node *x; /* reference: the request that started its goroutine */
 	uint64_t goid;	   /* who calls */
-	uint8_t claimed, joined, over;
+	uint64_t starter;  /* who serves x */
+	uint64_t limiter; /* address of an object in which x's goroutine waited for a place, or 0 */
+	uint8_t claimed, joined;
 };
 
 struct go_ctx {
@@ -98,6 +106,16 @@ static void set_x(struct clew_correlate *co, struct go_cur *cur, struct co_node 
 	co_node__get(x);
 	co_node__put(co, cur->x);
 	cur->x = x;
+	memset(cur->waited, 0, sizeof(cur->waited));
+}
+
+static bool waited_for(const struct go_cur *cur, uint64_t object)
+{
+	for (int i = 0; i < GO_WAITED; i++) {
+		if (cur->waited[i] == object)
+			return true;
+	}
+	return false;
 }
 
 static void clear_pend(struct clew_correlate *co, struct co_conn *conn)
@@ -288,19 +306,35 @@ static void roundtrip(struct clew_correlate *co, const struct clew_edge *edge)
 	conn->pend_pos = conn->sent_to;
 }
 
-/* The nearest ancestor that serves, and what it serves: NULL when that is not known. */
-static struct co_node *started_by(struct clew_correlate *co, const struct clew_edge *edge,
-				  bool *ret_waits)
+/* What the goroutine of a request was seen to wait for when one that it started called out. */
+struct go_wait {
+	struct go_cur *cur; /* its goroutine, or NULL, and the id of that */
+	uint64_t goid;
+	struct co_node *x; /* the request, or NULL when that is not known */
+	uint64_t object;   /* in which the channel or WaitGroup is, or 0 */
+	bool joins;	   /* it waits for who calls */
+	bool sends;	   /* else: it waits to put something into a channel in the object */
+};
+
+/* The nearest ancestor that serves, and what it serves. */
+static struct go_wait started_by(struct clew_correlate *co, const struct clew_edge *edge)
 {
-	for (int i = 0; i < edge->chain_len && i < CLEW_CHAIN_MAX; i++) {
+	for (int i = 0; i < edge->chain_len && i < CLEW_GO_LEVELS; i++) {
 		struct go_cur *cur = cur_find(co, edge->h.pid, edge->chain[i]);
+		bool objects = edge->chain_len > CLEW_GO_LEVELS + i;
 
 		if (!cur || (!cur->x && !cur->http))
 			continue;
-		*ret_waits = edge->ref >> i & 1;
-		return cur->x;
+		return (struct go_wait){
+			.cur = cur,
+			.goid = edge->chain[i],
+			.x = cur->x,
+			.object = objects ? edge->chain[CLEW_GO_LEVELS + i] : 0,
+			.joins = edge->ref >> i & 1,
+			.sends = edge->ref / CLEW_GO_SENDS >> i & 1,
+		};
 	}
-	return NULL;
+	return (struct go_wait){0};
 }
 
 static void mark_lone(struct clew_correlate *co, uint32_t pid, uint64_t goid)
@@ -312,8 +346,9 @@ static void mark_lone(struct clew_correlate *co, uint32_t pid, uint64_t goid)
 }
 
 static void born_calls(struct clew_correlate *co, struct co_conn *conn,
-		       const struct clew_edge *edge, struct co_node *x, bool waits)
+		       const struct clew_edge *edge, const struct go_wait *wait)
 {
+	struct co_node *x = wait->x;
 	struct co_go_call *call;
 
 	set_call(co, conn, NULL);
@@ -332,24 +367,30 @@ static void born_calls(struct clew_correlate *co, struct co_conn *conn,
 	call->refs = 1;
 	call->x = co_node__get(x);
 	call->goid = edge->ctx;
-	call->joined = waits;
+	call->starter = wait->goid;
 	conn->call = call;
 }
 
 static void born(struct clew_correlate *co, const struct clew_edge *edge)
 {
 	struct co_conn *conn = co_conn__find(co, edge->conn_id);
-	bool waits = false;
-	struct co_node *x;
+	struct go_wait wait = started_by(co, edge);
+	struct co_go_call *call;
+	bool open = wait.x && !wait.x->answered;
 
 	if (!conn || conn->pid != edge->h.pid)
 		return;
-	x = started_by(co, edge, &waits);
+	if (open && wait.joins && wait.object && !waited_for(wait.cur, wait.object))
+		wait.cur->waited[wait.cur->n_waited++ % GO_WAITED] = wait.object;
 	if (!edge->child)
-		born_calls(co, conn, edge, x, waits);
-	else if (conn->call && conn->call->goid == edge->ctx && conn->call->claimed &&
-		 !conn->call->over && conn->call->x == x && !x->answered)
-		conn->call->joined |= waits;
+		born_calls(co, conn, edge, &wait);
+	call = conn->call;
+	if (!open || !call || call->x != wait.x || call->goid != edge->ctx ||
+	    call->claimed != (edge->child != 0))
+		return;
+	call->joined |= wait.joins;
+	if (wait.sends)
+		call->limiter = wait.object;
 }
 
 static void go_edge(struct clew_correlate *co, const struct clew_edge *edge)
@@ -412,25 +453,30 @@ static void go_claim(struct clew_correlate *co, struct co_node *c, struct co_cla
 	ret->evidence = co_ev_goroutine;
 }
 
-/* The call is over, and nobody was seen waiting for it. */
-static void go_completed(struct clew_correlate *co, struct co_node *c)
+/* Its starter waited for a place while it called, and at the same request for all that were given
+ * the object with the places: for this call, too. */
+static bool limited(struct clew_correlate *co, const struct co_go_call *call)
 {
-	struct co_go_call *call = c->rule == &co_rule_go ? c->by : NULL;
+	uint32_t pid = call->x->pid;
+	const struct go_cur *cur = call->limiter ? cur_find(co, pid, call->starter) : NULL;
 
-	if (!call)
-		return;
-	call->over = 1;
-	if (!call->joined)
-		mark_lone(co, c->pid, call->goid);
+	return cur && cur->x == call->x && waited_for(cur, call->limiter);
 }
 
 static bool go_stands(struct clew_correlate *co, const struct co_node *c, const struct co_node *x)
 {
-	const struct co_go_call *call = c->by;
-	struct go_cur *cur = call ? cur_find(co, c->pid, call->goid) : NULL;
+	struct co_go_call *call = c->by;
+	struct go_cur *cur;
 
 	(void)x;
-	return !call || (call->joined && !(cur && cur->lone));
+	if (!call)
+		return true;
+	if (!call->joined)
+		call->joined = limited(co, call);
+	if (!call->joined)
+		mark_lone(co, c->pid, call->goid);
+	cur = cur_find(co, c->pid, call->goid);
+	return call->joined && !(cur && cur->lone);
 }
 
 /* Whether its goroutine serves others, too, the window will tell. */
@@ -447,7 +493,6 @@ const struct co_rule co_rule_go = {
 	.request = go_request,
 	.closed = go_closed,
 	.claim = go_claim,
-	.completed = go_completed,
 	.stands = go_stands,
 	.unsure = go_unsure,
 	.get = call_get,

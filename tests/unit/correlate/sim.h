@@ -366,21 +366,28 @@ INLINE void sim_go(struct sim *sim, uint16_t kind, const struct who *w, uint64_t
 }
 
 /* `w`, a goroutine that `parent` started (which `grand` did), calls on a connection, or is about
- * to get the answer there; bit i of `waits`: the ith of them waits for it. */
-INLINE void sim_born(struct sim *sim, const struct who *w, uint64_t conn_id, uint64_t parent,
-		     uint64_t grand, uint64_t waits, bool answer)
+ * to get the answer there; bit i of `waits`: the ith of them waits for it, or with CLEW_GO_SENDS
+ * for a place; `object`: what holds the WaitGroup that `parent` waits for, or the places, or 0. */
+INLINE void sim_born_in(struct sim *sim, const struct who *w, uint64_t conn_id, uint64_t parent,
+			uint64_t grand, uint64_t waits, uint64_t object, bool answer)
 {
 	struct clew_edge e = {.kind = CLEW_EDGE_GO_BORN,
 			      .ctx = w->ctx,
 			      .conn_id = conn_id,
 			      .ref = waits,
 			      .child = answer,
-			      .chain = {parent, grand},
-			      .chain_len = grand ? 2 : 1};
+			      .chain = {parent, grand, 0, 0, object},
+			      .chain_len = CLEW_GO_LEVELS + (grand ? 2 : 1)};
 
 	sim->now += 1000;
 	e.h = sim_head(sim, CLEW_EV_EDGE, sizeof(e), w);
 	clew_correlate__event(sim->co, &e.h);
+}
+
+INLINE void sim_born(struct sim *sim, const struct who *w, uint64_t conn_id, uint64_t parent,
+		     uint64_t grand, uint64_t waits, bool answer)
+{
+	sim_born_in(sim, w, conn_id, parent, grand, waits, 0, answer);
 }
 
 /* The name of what a job gives. */

@@ -397,8 +397,8 @@ static void go_joined(void **state)
 	roundtrip(a, 1, 50, 0xbb, 0);
 	sim_born(&a->sim, &child, a->out[1].c.id, 5, 1, 0, false);
 	c[1] = tx(a, 1, go(901));
+	end(a, c[1], go(911)); /* whole with its first bytes, which are then worked off */
 	sim_born(&a->sim, &child, a->out[1].c.id, 5, 1, 1, true);
-	end(a, c[1], go(911));
 	roundtrip(a, 2, 51, 0xbb, 0);
 	sim_born(&a->sim, &grandchild, a->out[2].c.id, 50, 5, 2, false);
 	c[2] = tx(a, 2, go(902));
@@ -441,6 +441,64 @@ static void go_not_joined(void **state)
 	assert_root(e);
 }
 
+/* One of a group of goroutines calls on `conn`, and has its answer; see sim_born_in(). */
+static struct sim_ex *one_of(struct app *a, int conn, uint64_t at_call, uint64_t at_answer,
+			     uint64_t object)
+{
+	struct who child = go(50 + (uint64_t)conn);
+	struct sim_ex *c;
+
+	roundtrip(a, conn, child.ctx, 0xbb, 0);
+	sim_born_in(&a->sim, &child, a->out[conn].c.id, 5, 0, at_call, object, false);
+	c = tx(a, conn, go(900));
+	end(a, c, go(910));
+	if (at_answer)
+		sim_born_in(&a->sim, &child, a->out[conn].c.id, 5, 0, at_answer, object, true);
+	return c;
+}
+
+/* errgroup with a limit: the request waits for a place, and then for all. */
+static void go_limited(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x = rx(a, 0, go(5)), *y, *c[3], *d;
+
+	serve(a, 5, 0xc5);
+	c[0] = one_of(a, 0, CLEW_GO_SENDS, 0, 0xf00);
+	c[1] = one_of(a, 1, 0, CLEW_GO_SENDS, 0xf00);
+	c[2] = one_of(a, 2, 0, 1, 0xf00);
+	end(a, x, go(5));
+	/* what was true at one request is not at the next one */
+	y = rx(a, 0, go(5));
+	serve(a, 5, 0xc5);
+	d = one_of(a, 3, CLEW_GO_SENDS, 0, 0xf00);
+	end(a, y, go(5));
+	sim_settle(&a->sim);
+	for (int i = 0; i < 3; i++)
+		assert_parent(c[i], x, CLEW_LINK_INFERRED, "join");
+	assert_root(d);
+}
+
+/* A place in a worker's queue is waited for, and then others, or some other object's. */
+static void go_fed(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x = rx(a, 0, go(5)), *c[3], *d, *e;
+
+	serve(a, 5, 0xc5);
+	c[0] = one_of(a, 0, CLEW_GO_SENDS, CLEW_GO_SENDS, 0xf00);
+	c[1] = one_of(a, 1, CLEW_GO_SENDS, 0, 0);
+	d = one_of(a, 2, 1, 0, 0xe00);
+	/* who was not waited for once is nobody's, whatever is seen of it later */
+	e = one_of(a, 0, 1, 0, 0xe00);
+	c[2] = e;
+	end(a, x, go(5));
+	sim_settle(&a->sim);
+	for (int i = 0; i < 3; i++)
+		assert_root(c[i]);
+	assert_parent(d, x, CLEW_LINK_INFERRED, "join");
+}
+
 /* The request waits until the worker that it started has served others, too. */
 static void go_leader(void **state)
 {
@@ -478,6 +536,8 @@ int main(void)
 		T(go_pipelined),
 		T(go_joined),
 		T(go_not_joined),
+		T(go_limited),
+		T(go_fed),
 		T(go_leader),
 		T(nginx_links),
 		T(nginx_pipelined),

@@ -36,6 +36,7 @@ NEVER = ("wrong parents in a process", "wrong parents across", "mixed traces",
          "span ids given twice", "foreign spans")
 BY_INFERENCE = ("wrong parents in a process", "mixed traces")
 MIN_PRECISION = 0.99  # of inferred links in damaged streams
+CTX_GO = 2  # CLEW_CTX_GO, include/clew/event.h
 STAT_EMITTED, STAT_RING_FULL, STAT_SEGMENTS = 0, 1, 9  # enum clew_stat
 
 
@@ -69,13 +70,16 @@ def silent(rng, stream):
 
 def reorder(rng, stream):
     """Each event may come up to a millisecond late, but behind what its own thread or context said
-    before: a program has ended before its context goes on, wherever that is."""
+    before: a program has ended before its context goes on, wherever that is. A goroutine does not
+    name itself where it answers: there its connection stands for it."""
     at, last = [], {}
     for n, e in enumerate(stream):
         t = e.ts + (rng.randrange(1_000_000) if kernel(e) and rng.random() < 0.5 else 0)
         who = [e.tid]
         if e.type == events.SEGMENT and events.segment(e).ctx:
             who.append((e.pid, events.segment(e).ctx_kind, events.segment(e).ctx))
+        if e.type == events.SEGMENT and events.segment(e).ctx_kind == CTX_GO:
+            who.append(events.conn(e))
         elif e.type == events.EDGE:
             _, ctx, child, _, kind = struct.unpack_from("<QQQQH", e.raw, events.HEADER.size)
             who += [(e.pid, kind >> 8, c) for c in (ctx, child) if c]

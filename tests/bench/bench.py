@@ -35,15 +35,18 @@ from harness import apps, case, clew, proc  # noqa: E402
 
 
 class Row:
-    """One server under one load. bars: {figure: (limit, "min" or "max")}.
+    """One server under one load. bars: {figure: (limit, "min" or "max")}. scatters: its handlers
+    sleep, or it compiles itself while it runs: a longer warm-up, and twice the pairs.
 
     `start(env)` gives a server and its pids. With `other`, a second server of the same kind that
     is instrumented by other means, it is that which is compared with, and clew does not run.
     """
 
-    def __init__(self, name, title, start, load, bars=None, traced=True, other=None):
+    def __init__(self, name, title, start, load, bars=None, traced=True, other=None,
+                 scatters=False):
         self.name, self.title, self.start, self.load = name, title, start, load
         self.bars, self.traced, self.other = bars or {}, traced, other
+        self.scatters = scatters
 
 
 def start_nginx(env):
@@ -200,17 +203,21 @@ ROWS = [
     Row("fastapi", "FastAPI, empty handler", start_fastapi, wrk("/f/empty/1"),
         {"rps": (0.95, "min"), "p99": (1.15, "max")}),
     Row("httpx", "FastAPI + httpx call", start_fastapi, wrk("/f/call/1"),
-        {"rps": (0.97, "min"), "p99": (1.15, "max")}),
-    Row("flask", "Flask threads + a call by requests", start_flask, wrk("/w/one/1")),
+        {"rps": (0.97, "min"), "p99": (1.15, "max")}, scatters=True),
+    Row("flask", "Flask threads + a call by requests", start_flask, wrk("/w/one/1"),
+        scatters=True),
     Row("pyqueue", "Python threads, a call out by one that queue.Queue feeds", start_pyqueue,
-        wrk("/a/pool/1")),
+        wrk("/a/pool/1"), scatters=True),
     Row("go", "Go net/http, 5-byte answer", start_go, wrk("/x")),
-    Row("gocall", "Go net/http + a call out", start_go_calls, wrk("/g/one/1/0", 64)),
+    Row("gocall", "Go net/http + a call out", start_go_calls, wrk("/g/one/1/0", 64),
+        scatters=True),
     Row("node", "Node http, 5-byte answer", start_node, wrk("/")),
     Row("gofan", "Go net/http + four calls in goroutines", start_go_quick, wrk("/fan")),
-    Row("java", "Java, a call out", start_java("url"), wrk("/a/one/1", 64)),
-    Row("javapool", "Java, a call out in a pool's job", start_java("url"), wrk("/a/submit/1", 64)),
-    Row("javahttp", "Java, a call out by java.net.http", start_java("sync"), wrk("/a/one/1", 64)),
+    Row("java", "Java, a call out", start_java("url"), wrk("/a/one/1", 64), scatters=True),
+    Row("javapool", "Java, a call out in a pool's job", start_java("url"), wrk("/a/submit/1", 64),
+        scatters=True),
+    Row("javahttp", "Java, a call out by java.net.http", start_java("sync"), wrk("/a/one/1", 64),
+        scatters=True),
     Row("tokio", "tokio, a call out", start_tokio, wrk("/a/one/1", 64)),
     Row("tokiojoin", "tokio, a call out in a task of its own", start_tokio,
         wrk("/a/joined/1", 64)),
@@ -219,11 +226,11 @@ ROWS = [
     Row("bystander", "nginx that is not traced, beside clew", start_nginx, wrk("/tiny"),
         traced=False),
     Row("python-otel", "FastAPI, empty handler, under the OpenTelemetry SDK (no clew)",
-        start_fastapi, wrk("/f/empty/1"), other=start_fastapi_otel),
+        start_fastapi, wrk("/f/empty/1"), other=start_fastapi_otel, scatters=True),
     Row("httpx-otel", "FastAPI + httpx call, under the OpenTelemetry SDK (no clew)",
         start_fastapi, wrk("/f/call/1"), other=start_fastapi_otel),
     Row("node-otel", "Node http, under the OpenTelemetry SDK (no clew)", start_node, wrk("/"),
-        other=start_node_otel),
+        other=start_node_otel, scatters=True),
 ]
 
 
@@ -268,10 +275,12 @@ def pair_of_two(row, one_target, other_target, seconds, first):
 def bench(row, pairs, seconds):
     with proc.Env("clew-bench") as env:
         target, pids = row.start(env)
-        row.load(target, 1)  # warm
+        warm = 8 if row.scatters else 1
+        pairs *= 2 if row.scatters else 1
+        row.load(target, warm)
         if row.other:
             other = row.other(env)
-            row.load(other[0], 1)
+            row.load(other[0], warm)
             got = [pair_of_two(row, (target, pids), other, seconds, n % 2) for n in range(pairs)]
         else:
             idle = [apps.leaf(env).pid]
@@ -396,8 +405,9 @@ def growth_table(name, table):
 def markdown(results, at_rate, rows, growth):
     out = ["# Cost of being traced", "",
            f"`make bench` on {os.cpu_count()} CPUs, Linux {platform.release().split('-')[0]}, "
-           f"{results[0]['pairs']} interleaved pairs of {results[0]['seconds']} s a row; medians, "
-           "lowest and highest in brackets. The load generator, the target and clew share the CPUs.",
+           f"{results[0]['pairs']} interleaved pairs of {results[0]['seconds']} s a row, twice as "
+           "many where handlers sleep or the target compiles itself; medians, lowest and highest in "
+           "brackets. The load generator, the target and clew share the CPUs.",
            "",
            "| Target | requests/s without | throughput with / without | CPU per request | p50 | p99 |"
            " clew, us per span | RSS, MB | lost |", "|---|---|---|---|---|---|---|---|---|"]

@@ -28,17 +28,19 @@
 
 #define PROG_NAME   64
 #define REFUSED_MAX 8
-#define WAITS_MAX   8
+
+struct links {
+	struct bpf_link **link;
+	size_t n;
+};
 
 struct clew_programs {
 	struct clew_bpf *skel;
 	enum clew_capture_layer layer;
-	struct bpf_link **links;
-	size_t nr_links;
 	bool uprobe_multi;
-	struct bpf_link *waits[WAITS_MAX]; /* hooks on event loops' waits, while they are watched */
-	size_t nr_waits;
-	bool waits_failed; /* said once */
+	bool waits_failed;  /* said once */
+	struct links links; /* hooks of the layer */
+	struct links waits; /* hooks on event loops' waits, while they are watched */
 	uint32_t watch;	   /* clew_segment.watch, the next time that they are watched */
 	int nr_cpus;
 	char refused[REFUSED_MAX][PROG_NAME]; /* programs inside processes that do not load here */
@@ -298,36 +300,31 @@ static int load_layer(struct clew_programs *pr, const struct clew_config *cfg,
 	return err;
 }
 
-static void drop_waits(struct clew_programs *pr)
+static void detach(struct links *links)
 {
-	while (pr->nr_waits)
-		bpf_link__destroy(pr->waits[--pr->nr_waits]);
+	while (links->n)
+		bpf_link__destroy(links->link[--links->n]);
+	free(links->link);
+	links->link = NULL;
 }
 
-static void free_links(struct clew_programs *pr)
-{
-	drop_waits(pr);
-	for (size_t i = 0; i < pr->nr_links; i++)
-		bpf_link__destroy(pr->links[i]);
-	free(pr->links);
-	pr->links = NULL;
-	pr->nr_links = 0;
-}
-
-static int attach_all(struct clew_programs *pr, char *errbuf, size_t n)
+/* Attach the layer's hooks, those on waits or all others: all or none. */
+static int attach(struct clew_programs *pr, bool waits, struct links *ret, char *errbuf, size_t n)
 {
 	struct bpf_program *prog;
 	size_t max = 0;
 
 	bpf_object__for_each_program(prog, pr->skel->obj) max++;
-	pr->links = calloc(max, sizeof(*pr->links));
-	if (!pr->links)
+	ret->link = calloc(max, sizeof(*ret->link));
+	if (!ret->link) {
+		snprintf(errbuf, n, "cannot attach: out of memory");
 		return -ENOMEM;
+	}
 	bpf_object__for_each_program(prog, pr->skel->obj)
 	{
 		struct bpf_link *link;
 
-		if (!bpf_program__autoload(prog) || is_uprobe(prog) || is_wait(prog))
+		if (!bpf_program__autoload(prog) || is_uprobe(prog) || is_wait(prog) != waits)
 			continue;
 		link = bpf_program__attach(prog);
 		if (!link) {
@@ -335,10 +332,10 @@ static int attach_all(struct clew_programs *pr, char *errbuf, size_t n)
 
 			snprintf(errbuf, n, "cannot attach %s (%s): %s", bpf_program__name(prog),
 				 bpf_program__section_name(prog), strerror(-err));
-			free_links(pr);
+			detach(ret);
 			return err;
 		}
-		pr->links[pr->nr_links++] = link;
+		ret->link[ret->n++] = link;
 	}
 	return 0;
 }
@@ -402,7 +399,7 @@ int clew_programs__load(const struct clew_config *cfg, struct clew_programs **re
 		}
 		if (has_waits(pr))
 			pr->skel->bss->watch = CLEW_UNWATCHED;
-		err = attach_all(pr, errbuf, n);
+		err = attach(pr, false, &pr->links, errbuf, n);
 		if (!err)
 			break;
 		clew_log(CLEW_LOG_DEBUG, "capture layer %s: %s", layer->name, errbuf);
@@ -428,7 +425,8 @@ void clew_programs__free(struct clew_programs *pr)
 {
 	if (!pr)
 		return;
-	free_links(pr);
+	detach(&pr->waits);
+	detach(&pr->links);
 	clew_bpf__destroy(pr->skel);
 	free(pr);
 }
@@ -438,51 +436,26 @@ const char *clew_programs__layer(const struct clew_programs *pr)
 	return layer_of(pr->layer)->name;
 }
 
-static int add_waits(struct clew_programs *pr)
-{
-	struct bpf_program *prog;
-
-	bpf_object__for_each_program(prog, pr->skel->obj)
-	{
-		struct bpf_link *link;
-
-		if (!is_wait(prog))
-			continue;
-		link = pr->nr_waits < WAITS_MAX ? bpf_program__attach(prog) : NULL;
-		if (!link) {
-			int err = errno ? -errno : -ENOSPC;
-
-			if (!pr->waits_failed)
-				clew_log(CLEW_LOG_WARN,
-					 "cannot attach %s (%s): %s: event loops are told by their "
-					 "sockets alone",
-					 bpf_program__name(prog), bpf_program__section_name(prog),
-					 strerror(-err));
-			pr->waits_failed = true;
-			drop_waits(pr);
-			return err;
-		}
-		pr->waits[pr->nr_waits++] = link;
-	}
-	return 0;
-}
-
 int clew_programs__watch_waits(struct clew_programs *pr, bool on)
 {
 	struct clew_bpf__bss *bss = pr->skel->bss;
+	char why[256];
 	int err;
 
-	if (on == !!pr->nr_waits || !has_waits(pr))
+	if (on == !!pr->waits.n || !has_waits(pr))
 		return 0;
 	if (!on) {
 		__atomic_store_n(&bss->watch, CLEW_UNWATCHED, __ATOMIC_SEQ_CST);
-		drop_waits(pr);
+		detach(&pr->waits);
 		pr->watch = (pr->watch + 1) % CLEW_UNWATCHED;
 		return 0;
 	}
-	err = add_waits(pr);
+	err = attach(pr, true, &pr->waits, why, sizeof(why));
 	if (!err)
 		__atomic_store_n(&bss->watch, pr->watch, __ATOMIC_SEQ_CST);
+	else if (!pr->waits_failed)
+		clew_log(CLEW_LOG_WARN, "%s: event loops are told by their sockets alone", why);
+	pr->waits_failed |= err != 0;
 	return err;
 }
 

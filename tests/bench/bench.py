@@ -21,6 +21,7 @@ import io
 import json
 import os
 import platform
+import re
 import shutil
 import statistics
 import subprocess
@@ -36,17 +37,18 @@ from harness import apps, case, clew, proc  # noqa: E402
 
 class Row:
     """One server under one load. bars: {figure: (limit, "min" or "max")}. scatters: its handlers
-    sleep, or it compiles itself while it runs: a longer warm-up, and twice the pairs.
+    sleep, or it compiles itself while it runs: a longer warm-up, and twice the pairs. governed:
+    its runtime has probes, and clew is measured when it has decided which of them it can afford.
 
     `start(env)` gives a server and its pids. With `other`, a second server of the same kind that
     is instrumented by other means, it is that which is compared with, and clew does not run.
     """
 
     def __init__(self, name, title, start, load, bars=None, traced=True, other=None,
-                 scatters=False):
+                 scatters=False, governed=False):
         self.name, self.title, self.start, self.load = name, title, start, load
         self.bars, self.traced, self.other = bars or {}, traced, other
-        self.scatters = scatters
+        self.scatters, self.governed = scatters, governed
 
 
 def start_nginx(env):
@@ -203,24 +205,26 @@ ROWS = [
     Row("fastapi", "FastAPI, empty handler", start_fastapi, wrk("/f/empty/1"),
         {"rps": (0.95, "min"), "p99": (1.15, "max")}),
     Row("httpx", "FastAPI + httpx call", start_fastapi, wrk("/f/call/1"),
-        {"rps": (0.97, "min"), "p99": (1.15, "max")}, scatters=True),
+        {"rps": (0.97, "min"), "p99": (1.15, "max")}, scatters=True, governed=True),
     Row("flask", "Flask threads + a call by requests", start_flask, wrk("/w/one/1"),
-        scatters=True),
+        scatters=True, governed=True),
     Row("pyqueue", "Python threads, a call out by one that queue.Queue feeds", start_pyqueue,
-        wrk("/a/pool/1"), scatters=True),
+        wrk("/a/pool/1"), scatters=True, governed=True),
     Row("go", "Go net/http, 5-byte answer", start_go, wrk("/x")),
     Row("gocall", "Go net/http + a call out", start_go_calls, wrk("/g/one/1/0", 64),
-        scatters=True),
+        scatters=True, governed=True),
     Row("node", "Node http, 5-byte answer", start_node, wrk("/")),
-    Row("gofan", "Go net/http + four calls in goroutines", start_go_quick, wrk("/fan")),
-    Row("java", "Java, a call out", start_java("url"), wrk("/a/one/1", 64), scatters=True),
+    Row("gofan", "Go net/http + four calls in goroutines", start_go_quick, wrk("/fan"),
+        governed=True),
+    Row("java", "Java, a call out", start_java("url"), wrk("/a/one/1", 64), scatters=True,
+        governed=True),
     Row("javapool", "Java, a call out in a pool's job", start_java("url"), wrk("/a/submit/1", 64),
-        scatters=True),
+        scatters=True, governed=True),
     Row("javahttp", "Java, a call out by java.net.http", start_java("sync"), wrk("/a/one/1", 64),
-        scatters=True),
-    Row("tokio", "tokio, a call out", start_tokio, wrk("/a/one/1", 64)),
+        scatters=True, governed=True),
+    Row("tokio", "tokio, a call out", start_tokio, wrk("/a/one/1", 64), governed=True),
     Row("tokiojoin", "tokio, a call out in a task of its own", start_tokio,
-        wrk("/a/joined/1", 64)),
+        wrk("/a/joined/1", 64), governed=True),
     Row("redis", "Redis GET (a protocol left early)", start_redis, redis_benchmark,
         {"rps": (0.86, "min"), "cpu": (1.12, "max"), "p99": (1.15, "max")}),
     Row("bystander", "nginx that is not traced, beside clew", start_nginx, wrk("/tiny"),
@@ -234,11 +238,14 @@ ROWS = [
 ]
 
 
-def one(row, target, pids, seconds, run):
-    cpu, own = proc.cpu_ns(pids), run.cpu() if run else 0
+SETTLE_S = 4  # the governor wants two windows of 200 ms of the target's CPU above the limit
+GIVEN_UP = re.compile(r"overhead_limit is [^)]*\): (\S+) is given up")
+
+
+def one(row, target, pids, seconds):
+    cpu = proc.cpu_ns(pids)
     got = row.load(target, seconds)
     got["cpu_us"] = (proc.cpu_ns(pids) - cpu) / got["requests"] / 1e3
-    got["clew_cpu_s"] = run.cpu() - own if run else 0
     return got
 
 
@@ -251,14 +258,18 @@ def pair(env, row, target, pids, idle, seconds, first):
     got = {}
     for mode in (("with", "without") if first else ("without", "with")):
         run = attach(env, pids if row.traced else idle) if mode == "with" else None
-        got[mode] = one(row, target, pids, seconds, run)
+        cpu = run.cpu() if run else 0
+        if run and row.governed:
+            row.load(target, SETTLE_S)
+        got[mode] = one(row, target, pids, seconds)
         if run:
-            own = got["clew"] = {"rss_mb": run.peak_kb() / 1024, "attach_s": run.attach_s}
+            own = got["clew"] = {"rss_mb": run.peak_kb() / 1024, "attach_s": run.attach_s,
+                                 "cpu_s": run.cpu() - cpu}
             _, ledger = run.stop()
+            own["given_up"] = sorted(set(GIVEN_UP.findall(run.proc.output())))
             own["spans"] = ledger["spans"]["built"]
             own["dropped"] = sum(ledger["events"]["dropped"].values())
             own["lost"] = {k: v for k, v in ledger["events"]["dropped"].items() if v}
-            own["cpu_s"] = got[mode]["clew_cpu_s"]
     return got
 
 
@@ -267,8 +278,9 @@ def pair_of_two(row, one_target, other_target, seconds, first):
     got = {}
     for mode in (("with", "without") if first else ("without", "with")):
         target, pids = other_target if mode == "with" else one_target
-        got[mode] = one(row, target, pids, seconds, None)
-    got["clew"] = {"rss_mb": 0, "attach_s": 0, "spans": 0, "dropped": 0, "lost": {}, "cpu_s": 0}
+        got[mode] = one(row, target, pids, seconds)
+    got["clew"] = {"rss_mb": 0, "attach_s": 0, "spans": 0, "dropped": 0, "lost": {}, "cpu_s": 0,
+                   "given_up": []}
     return got
 
 
@@ -296,7 +308,8 @@ def bench(row, pairs, seconds):
            "attach_s": statistics.median(g["clew"]["attach_s"] for g in got),
            "spans": sum(g["clew"]["spans"] for g in got),
            "dropped": sum(g["clew"]["dropped"] for g in got),
-           "lost": [g["clew"]["lost"] for g in got if g["clew"]["lost"]]}
+           "lost": [g["clew"]["lost"] for g in got if g["clew"]["lost"]],
+           "given_up": sorted({s for g in got for s in g["clew"]["given_up"]})}
     for name, key in (("rps", "rps"), ("cpu", "cpu_us"), ("p50", "p50_ms"), ("p99", "p99_ms")):
         rs = ratio(key)
         out[name] = {"median": statistics.median(rs), "min": min(rs), "max": max(rs)}
@@ -407,16 +420,20 @@ def markdown(results, at_rate, rows, growth):
            f"`make bench` on {os.cpu_count()} CPUs, Linux {platform.release().split('-')[0]}, "
            f"{results[0]['pairs']} interleaved pairs of {results[0]['seconds']} s a row, twice as "
            "many where handlers sleep or the target compiles itself; medians, lowest and highest in "
-           "brackets. The load generator, the target and clew share the CPUs.",
+           "brackets. The load generator, the target and clew share the CPUs. Where a runtime has "
+           f"probes, clew has been attached for {SETTLE_S} s of this load: what its governor gave up "
+           "by then is in the last column.",
            "",
            "| Target | requests/s without | throughput with / without | CPU per request | p50 | p99 |"
-           " clew, us per span | RSS, MB | lost |", "|---|---|---|---|---|---|---|---|---|"]
+           " clew, us per span | RSS, MB | lost | given up |",
+           "|---|---|---|---|---|---|---|---|---|---|"]
     for r in results:
         def cell(k):
             return f"{r[k]['median']:.2f} ({r[k]['min']:.2f}-{r[k]['max']:.2f})"
         us = f"{r['clew_us_per_span']:.2f}" if r["clew_us_per_span"] else "-"
         out.append(f"| {r['title']} | {r['without']['rps']:.0f} | {cell('rps')} | x{cell('cpu')} | "
-                   f"x{cell('p50')} | x{cell('p99')} | {us} | {r['rss_mb']:.1f} | {r['dropped']} |")
+                   f"x{cell('p50')} | x{cell('p99')} | {us} | {r['rss_mb']:.1f} | {r['dropped']} | "
+                   f"{' '.join(r.get('given_up') or ['-'])} |")
     if at_rate:
         out += ["", f"At {at_rate['rate']:.0f} requests/s: {at_rate['us_per_span']:.2f} us of CPU per"
                 f" span, {at_rate['rss_mb']:.1f} MB ({at_rate['rss_ready_mb']:.1f} MB when ready); "
@@ -434,6 +451,7 @@ def say_row(r):
           f"x{r['cpu']['median']:.3f} (+-{100 * r['cpu_spread']:.1f} %), p50 "
           f"x{r['p50']['median']:.2f}, p99 x{r['p99']['median']:.2f}, clew {us}, RSS "
           f"{r['rss_mb']:.1f} MB, attach {r['attach_s']:.2f} s, lost {r['dropped']}, "
+          f"given up: {' '.join(r['given_up']) or 'nothing'}, "
           f"{r['without']['rps']:.0f} requests/s", flush=True)
 
 

@@ -41,7 +41,7 @@ struct clew_programs {
 	bool waits_failed;  /* said once */
 	struct links links; /* hooks of the layer */
 	struct links waits; /* hooks on event loops' waits, while they are watched */
-	uint32_t watch;	   /* clew_segment.watch, the next time that they are watched */
+	uint32_t watch;	    /* clew_segment.watch, the next time that they are watched */
 	int nr_cpus;
 	char refused[REFUSED_MAX][PROG_NAME]; /* programs inside processes that do not load here */
 	uint32_t nr_refused;

@@ -37,6 +37,7 @@ NEVER = ("wrong parents in a process", "wrong parents across", "mixed traces",
 BY_INFERENCE = ("wrong parents in a process", "mixed traces")
 MIN_PRECISION = 0.99  # of inferred links in damaged streams
 CTX_GO = 2  # CLEW_CTX_GO, include/clew/event.h
+HANDED_ON = range(0x304, 0x30A)  # CLEW_EDGE_PY_PUT to PY_WAKE: ref is the object, or the lock
 STAT_EMITTED, STAT_RING_FULL, STAT_SEGMENTS = 0, 1, 9  # enum clew_stat
 
 
@@ -71,7 +72,8 @@ def silent(rng, stream):
 def reorder(rng, stream):
     """Each event may come up to a millisecond late, but behind what its own thread or context said
     before: a program has ended before its context goes on, wherever that is. A goroutine does not
-    name itself where it answers: there its connection stands for it."""
+    name itself where it answers: there its connection stands for it. What threads hand on is first
+    put, then taken, and only then may its memory be another's."""
     at, last = [], {}
     for n, e in enumerate(stream):
         t = e.ts + (rng.randrange(1_000_000) if kernel(e) and rng.random() < 0.5 else 0)
@@ -81,8 +83,10 @@ def reorder(rng, stream):
         if e.type == events.SEGMENT and events.segment(e).ctx_kind == CTX_GO:
             who.append(events.conn(e))
         elif e.type == events.EDGE:
-            _, ctx, child, _, kind = struct.unpack_from("<QQQQH", e.raw, events.HEADER.size)
+            _, ctx, child, ref, kind = struct.unpack_from("<QQQQH", e.raw, events.HEADER.size)
             who += [(e.pid, kind >> 8, c) for c in (ctx, child) if c]
+            if kind in HANDED_ON:
+                who.append((e.pid, "object", ref))
         t = max(t, *(last.get(w, 0) for w in who))
         last.update(dict.fromkeys(who, t))
         at.append((t, n, e))

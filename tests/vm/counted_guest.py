@@ -104,8 +104,10 @@ def start_server(row, job, folder):
     if row == "go":  # a run is too short for its collector: a cycle more or less were 5 %
         return start_plain([job["gosvc"], "-quick", "-listen", f"127.0.0.1:{port}"], port,
                            GOGC="off")
+    # what it does by the clock is nobody's request
     return start_plain(["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "",
-                        "--appendonly", "no", "--dir", folder], port)
+                        "--appendonly", "no", "--hz", "1", "--dynamic-hz", "no", "--dir", folder],
+                       port)
 
 
 def start_nginx(folder):

@@ -145,8 +145,10 @@ static void consider_probes(struct clew_pipeline *p, const struct clew_exchange 
 		return;
 	if (ex->req.ctx_kind == CLEW_CTX_JAVA && ex->req.ref & CLEW_JAVA_VIRTUAL)
 		return; /* known by itself, whatever its carrier waits for */
+	/* a loop's requests are known otherwise, but for Java's: they are known by its turns */
 	if (ex->is_server)
-		want(p, ex->req.pid, loop ? CLEW_WANT_NO_WAITS : CLEW_WANT_WAITS);
+		want(p, ex->req.pid,
+		     loop && runtime != CLEW_RT_JAVA ? CLEW_WANT_NO_WAITS : CLEW_WANT_WAITS);
 	if (runtime != CLEW_RT_PYTHON || ex->is_server || loop)
 		return;
 	want(p, ex->req.pid, CLEW_WANT_WAITS);

@@ -38,12 +38,14 @@ struct fixture {
 	char path[64];
 	uint64_t ts;
 	uint32_t seq[8][2];
+	uint8_t seg_flags; /* of what is said next */
 	json_t *spans[16]; /* borrowed from `lines` */
 	json_t *resources[16];
 	size_t nr_spans, nr_lines;
 	json_t *lines[16];
 	struct {
 		unsigned int wants, ignores;
+		enum clew_probe_set set;
 		uint32_t pid;
 		uint64_t sk, conn_id;
 	} asked;
@@ -53,7 +55,7 @@ static void on_want(void *arg, uint32_t pid, enum clew_probe_set set)
 {
 	struct fixture *f = arg;
 
-	(void)set;
+	f->asked.set = set;
 	f->asked.wants++;
 	f->asked.pid = pid;
 }
@@ -145,6 +147,7 @@ static void say(struct fixture *f, uint64_t id, uint32_t pid, uint8_t dir, const
 	struct clew_segment *seg =
 		event__segment(id, pid, dir, f->seq[id][dir], text, n, n, f->ts += 1000);
 
+	seg->flags = f->seg_flags;
 	f->seq[id][dir] += (uint32_t)n;
 	feed(f, &seg->h);
 	free(seg);
@@ -542,6 +545,29 @@ static void test_wants(void **state)
 	finish(f);
 }
 
+/* Waits of event loops are seen for nothing, but in Java: their turns tell whose call it is. */
+static void test_wants_waits(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f);
+	info(f, FRONT, CLEW_RT_JAVA, "front");
+	info(f, BACK, CLEW_RT_UNKNOWN, "back");
+	f->seg_flags = CLEW_SEG_LOOP;
+	open_conn(f, 1, FRONT, CLEW_ROLE_SERVER);
+	say(f, 1, FRONT, CLEW_RECV, GET);
+	assert_int_equal(f->asked.set, CLEW_WANT_WAITS);
+	open_conn(f, 2, BACK, CLEW_ROLE_SERVER);
+	say(f, 2, BACK, CLEW_RECV, GET);
+	assert_int_equal(f->asked.set, CLEW_WANT_NO_WAITS);
+	f->seg_flags = 0;
+	open_conn(f, 3, BACK, CLEW_ROLE_SERVER);
+	say(f, 3, BACK, CLEW_RECV, GET);
+	assert_int_equal(f->asked.set, CLEW_WANT_WAITS);
+	assert_int_equal(f->asked.wants, 3);
+	finish(f);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -551,6 +577,7 @@ int main(void)
 		TEST(test_event_drops), TEST(test_kernel_counts),    TEST(test_excluded),
 		TEST(test_adopted),	TEST(test_sampling),	     TEST(test_threshold),
 		TEST(test_no_exporter), TEST(test_released_by_time), TEST(test_wants),
+		TEST(test_wants_waits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -307,6 +307,8 @@ __noinline __u64 go_waits_for(__u64 g, __u64 goid, __u64 holder)
 		}
 	} else {
 		hit = go_receives(p, sudog, b, &first, &second);
+		if (hit >> 63) /* cases of one select: what it receives speaks, from no object */
+			first = second = 0;
 	}
 	/* it may have gone on meanwhile, and wait for something else */
 	if (!((hit | first | second) >> 63) || !go_parked(p, g, goid) ||

@@ -5,7 +5,7 @@ A request /f/SHAPE/ID causes the calls that tests/truth/shapes.py lists for its 
 after a random sleep, so that answers come out of order.
 
 Environment: LISTEN (HOST:PORT or unix:PATH), GO and WSGI (base URLs of the services behind),
-NOISE (period in ms of calls that no request causes, 0: none).
+NOISE (period in ms of calls that no request causes, 0: none), STORM (tasks a second that do nothing).
 """
 import asyncio
 import os
@@ -20,6 +20,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 GO = os.environ.get("GO", "")
 WSGI = os.environ.get("WSGI", "")
 NOISE = float(os.environ.get("NOISE", "0")) / 1000
+STORM = int(os.environ.get("STORM", "0"))
 
 app = FastAPI()
 client = httpx.AsyncClient(timeout=60, limits=httpx.Limits(max_connections=512,
@@ -123,8 +124,21 @@ async def noise():
         t.add_done_callback(lambda t: (tasks.discard(t), t.exception()))
 
 
+async def nothing():
+    pass
+
+
+async def storm(a_second):
+    """Tasks that do nothing, as many as the loop can stand."""
+    while True:
+        await asyncio.gather(*(nothing() for _ in range(a_second // 100)))
+        await asyncio.sleep(0.01)
+
+
 @app.on_event("startup")
 async def start():
+    if STORM:
+        tasks.add(asyncio.create_task(storm(STORM)))
     if NOISE:
         tasks.add(asyncio.create_task(noise()))
 

@@ -5,7 +5,9 @@ import resource
 import sys
 import time
 
-sys.path[:0] = [os.path.dirname(os.path.abspath(__file__))]
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(HERE, "..", "truth")]
+import check  # noqa: E402
 from fault import (LONG, Clew, Env, apps, balanced, bounded, by_pid, case, proc, said,  # noqa: E402
                    unharmed, wait_for)
 
@@ -52,6 +54,31 @@ def test_connections():
                      ("spans", f"{ledger['spans']['built']}, {lost} events lost", f"{done}",
                       ledger["spans"]["built"] == done or lost > 0)])
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_storm():
+    """100,000 goroutines and tasks a second: the governor takes what is too dear, nothing is wrong"""
+    case.need_root()
+    with Env("clew-faults") as env:
+        leaf = apps.leaf(env)
+        # the calls of the noise are what makes clew ask who starts whom
+        back = apps.gosvc(env, leaf.url, noise_ms=10, args=["-storm", 100000])
+        front = apps.fastapi(env, back.url, storm=100000)
+        pids = {"f": {front.pid}, "g": {back.pid}, "l": {leaf.pid}}
+        apps.load(env, front.port, conc=8, count=64, prefix="/f")
+        run = Clew(env, *by_pid(front.pid, back.pid, leaf.pid))
+        load = apps.load(env, front.port, conc=8, seconds=30 if LONG else 6, prefix="/f")
+        spans, ledger = run.stop()
+        report = check.check(spans, load.records(), pids, traced="".join(pids), min_recall=0.0,
+                             min_durations=0.0, min_inproc=dict.fromkeys(pids, 0.0))
+        dropped = sum(ledger["events"]["dropped"].values())
+        rows = [unharmed([load]), bounded(run, 160), *balanced(ledger),
+                said(run, "what was given up", "is given up for 30 s"),
+                ("events lost", dropped, "0", dropped == 0)]
+        for what in ("wrong parents in a process", "wrong parents across", "mixed traces",
+                     "background calls with a parent", "duplicate spans", "missing spans"):
+            rows.append((what, report.n[what], "0", report.n[what] == 0))
+        case.proofs(rows)
 
 
 def test_table_full():

@@ -24,6 +24,7 @@ var (
 	listen  = flag.String("listen", "127.0.0.1:0", "address, or unix:PATH")
 	leaf    = flag.String("leaf", "", "base URL of the service behind, empty: none")
 	noise   = flag.Duration("noise", 0, "period of calls that no request causes, 0: none")
+	storm   = flag.Int("storm", 0, "goroutines a second that do nothing")
 	quick   = flag.Bool("quick", false, "answer at once; /call makes one call before, /fan four in goroutines")
 	service = flag.String("service", "g", "first component of the paths served")
 )
@@ -165,6 +166,21 @@ func main() {
 		go func() {
 			for range time.Tick(*noise) {
 				go call(nil, "noise", "0", "0", nil)
+			}
+		}()
+	}
+	if *storm > 0 {
+		go func() {
+			done := make(chan bool, 1)
+			for range time.Tick(10 * time.Millisecond) {
+				for n := 0; n < *storm/100; n++ {
+					go func() {
+						select {
+						case done <- true:
+						default:
+						}
+					}()
+				}
 			}
 		}()
 	}

@@ -102,11 +102,11 @@ def flask(env, go_url, host="127.0.0.1"):
     return _tcp(env, p, host, port)
 
 
-def fastapi(env, go_url="", wsgi_url="", noise_ms=0, host="127.0.0.1", uds=None):
+def fastapi(env, go_url="", wsgi_url="", noise_ms=0, host="127.0.0.1", uds=None, storm=0):
     port = free_port(host)
     p = env.start("fastapi", [PYTHON, os.path.join(APPS, "fast.py")], env={
         "LISTEN": f"unix:{uds}" if uds else f"{host}:{port}", "GO": go_url, "WSGI": wsgi_url,
-        "NOISE": str(noise_ms), "PYTHONUNBUFFERED": "1"})
+        "NOISE": str(noise_ms), "STORM": str(storm), "PYTHONUNBUFFERED": "1"})
     if uds:
         return env.started(p, lambda: accepts_unix(uds))
     return _tcp(env, p, host, port)

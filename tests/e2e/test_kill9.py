@@ -29,7 +29,7 @@ def test_kill9():
             traced = fast.so_far()
             wait_for("100 requests while traced", lambda: fast.so_far() > traced + 100, 20)
             os.kill(run.pid, signal.SIGKILL)
-            run.proc.wait()
+            run.proc.wait(20)  # the kernel takes its probes out first
             wait_for("programs gone", lambda: not progs & bpf_ids("prog"), 20)
             wait_for("maps gone", lambda: not maps & bpf_ids("map"), 20)
             case.proof("programs and maps left", f"{len(progs & bpf_ids('prog'))}, "

@@ -125,6 +125,26 @@ def test_exec():
                       {s.pid for s in spans} == {server.pid})])
 
 
+def test_becomes_node():
+    """a server in Python that becomes one in Node under load: what was known of the one is not believed"""
+    case.need_root()
+    if not shutil.which("node"):
+        raise case.Skip("node is not installed")
+    with Env("clew-faults") as env:
+        leaf, port = apps.leaf(env), proc.free_port()
+        count = 1200 if LONG else 300
+        server = env.start("become", [proc.PYTHON, os.path.join(HERE, "become.py"), port, count // 3],
+                           env={"NEXT": leaf.url})
+        env.started(server, lambda: proc.accepts("127.0.0.1", port))
+        pids = {"a": {server.pid}, "l": {leaf.pid}}
+        run = Clew(env, *by_pid(server.pid, leaf.pid))
+        load = apps.load(env, port, conc=4, count=count, prefix="/a", per_conn=1, timeout=20)
+        spans, ledger = run.stop()
+        report = check.check(spans, load.records(), pids, traced="al", min_durations=0.0,
+                             min_inproc={"a": 0.6})
+        case.proofs([unharmed([load]), bounded(run), *balanced(ledger), *report.bars])
+
+
 def test_fork_storm():
     """the parent of a server makes children as fast as it can"""
     case.need_root()

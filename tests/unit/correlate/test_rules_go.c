@@ -479,6 +479,23 @@ static void go_limited(void **state)
 	assert_root(d);
 }
 
+/* The answer was lost: what the goroutine waits for at its next request is none of the first's. */
+static void go_limited_unanswered(void **state)
+{
+	struct app *a = *state;
+	struct sim_ex *x = rx(a, 0, go(5)), *y, *c;
+
+	serve(a, 5, 0xc5);
+	c = one_of(a, 0, CLEW_GO_SENDS, 0, 0xf00);
+	y = rx(a, 0, go(5));
+	serve(a, 5, 0xc6);
+	one_of(a, 1, 1, 0, 0xf00);
+	end(a, x, go(5));
+	end(a, y, go(5));
+	sim_settle(&a->sim);
+	assert_root(c);
+}
+
 /* A place in a worker's queue is waited for, and then others, or some other object's. */
 static void go_fed(void **state)
 {
@@ -537,6 +554,7 @@ int main(void)
 		T(go_joined),
 		T(go_not_joined),
 		T(go_limited),
+		T(go_limited_unanswered),
 		T(go_fed),
 		T(go_leader),
 		T(nginx_links),

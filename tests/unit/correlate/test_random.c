@@ -199,14 +199,15 @@ static void start(struct world *w, int in)
 	}
 }
 
-static void born_edge(struct world *w, struct who who, uint64_t conn, uint64_t parent, bool waits,
-		      bool answer)
+static void born_edge(struct world *w, struct who who, uint64_t conn, uint64_t parent,
+		      uint64_t waits, uint64_t object, bool answer)
 {
 	struct op *op = add(w, OP_EDGE, who);
 
 	op->edge = CLEW_EDGE_GO_BORN;
 	op->conn_id = conn;
 	op->chain[0] = parent;
+	op->chain[1] = object;
 	op->ref = waits;
 	op->child = answer;
 }
@@ -215,7 +216,7 @@ static void born_edge(struct world *w, struct who who, uint64_t conn, uint64_t p
  * handler once started. */
 static struct who started(struct world *w, struct handler *h, struct link *out)
 {
-	uint64_t me = w->link[h->in].goid, parent = me;
+	uint64_t me = w->link[h->in].goid, parent = me, waits = 0, object = me << 4;
 	struct who who;
 
 	if (h->mode == WORKER) {
@@ -223,13 +224,17 @@ static struct who started(struct world *w, struct handler *h, struct link *out)
 			w->go_starter = me;
 		parent = w->go_starter;
 		who = runs(w, GO, 8000, 0, 0);
+		/* who started it waits to put something into its queue, now and then */
+		waits = rnd(w, 2) ? CLEW_GO_SENDS : 0;
+		object = 0xeee0;
 	} else {
 		h->born = 100000 + w->next_goid++;
 		who = runs(w, GO, h->born, 0, 0);
+		if (h->mode == BLOCKING && !h->answered) /* for it, or for a place in its group */
+			waits = (uint64_t[]){0, 1, CLEW_GO_SENDS}[rnd(w, 3)];
 	}
 	go_edge(w, CLEW_EDGE_GO_ROUNDTRIP, who, out->k.c.id, 0x1, 0);
-	born_edge(w, who, out->k.c.id, parent, h->mode == BLOCKING && !h->answered && rnd(w, 2),
-		  false);
+	born_edge(w, who, out->k.c.id, parent, waits, object, false);
 	return runs(w, GO, out->wgoid, 0, 0);
 }
 
@@ -325,9 +330,6 @@ static void got(struct world *w, int out, const struct handler *h)
 	struct link *l = &w->link[out];
 	struct who who = runs(w, l->src, l->src == GO ? l->wgoid + 1000 : READER, 0, 0);
 
-	if (h && h->kind == GO && h->mode == BLOCKING && !h->answered)
-		born_edge(w, runs(w, GO, h->born, 0, 0), l->k.c.id, w->link[h->in].goid, true,
-			  true);
 	if (l->src == JAVA && h) {
 		w->turn[JAVA]++; /* the answer was waited for */
 		java_waits(w, h, l->k.c.id);
@@ -337,6 +339,10 @@ static void got(struct world *w, int out, const struct handler *h)
 	else if (h && h->kind == PYTHON && h->mode == BLOCKING && !h->answered)
 		who = runs(w, PYTHON, h->child, 0, 77 + (uint32_t)h->in);
 	respond(w, out, false, l->client_op, who);
+	/* read by then, and who called does not know it yet */
+	if (h && h->kind == GO && h->mode == BLOCKING && !h->answered)
+		born_edge(w, runs(w, GO, h->born, 0, 0), l->k.c.id, w->link[h->in].goid,
+			  rnd(w, 2) ? 1 : CLEW_GO_SENDS, w->link[h->in].goid << 4, true);
 	l->busy = l->answered = false;
 	l->client_op = -1;
 }
@@ -530,7 +536,8 @@ static void play(struct world *w, struct op *op, bool again)
 		if (op->edge == CLEW_EDGE_GO_SERVE || op->edge == CLEW_EDGE_GO_ROUNDTRIP)
 			sim_go(sim, op->edge, &op->w, op->conn_id, op->chain[0], op->chain[1]);
 		else if (op->edge == CLEW_EDGE_GO_BORN)
-			sim_born(sim, &op->w, op->conn_id, op->chain[0], 0, op->ref, op->child);
+			sim_born_in(sim, &op->w, op->conn_id, op->chain[0], 0, op->ref,
+				    op->chain[1], op->child);
 		else if (op->edge == CLEW_EDGE_JAVA_WAIT)
 			sim_java_wait(sim, &op->w, op->conn_id,
 				      &(struct who){.ctx = op->child, .ref = op->ref});

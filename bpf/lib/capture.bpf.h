@@ -72,6 +72,8 @@ struct work {
 			struct iovec iov[CLEW_IOV_MAX]; /* the buffers after the first */
 		};
 	};
+	/* A segment; twice the room, because the verifier bounds offset and length apart. */
+	__u64 gathered[(sizeof(struct clew_segment) + 2 * CLEW_SMALL) / 8];
 };
 
 struct {
@@ -208,31 +210,44 @@ static __always_inline void segment_fill(struct clew_segment *e, const struct cu
 		}                                                                                  \
 	} while (0)
 
-/* Likewise; twice the room, because the verifier bounds offset and length apart. */
-#define GATHERED(max_)                                                                             \
-	do {                                                                                       \
-		struct clew_segment *e =                                                           \
-			bpf_ringbuf_reserve(&events, sizeof(struct clew_segment) + 2 * (max_), 0); \
-		if (!e)                                                                            \
-			goto full;                                                                 \
-		cut->n = gather(e, w, max_);                                                       \
-		segment_fill(e, cut, cut->n);                                                      \
-		SUBMIT(e);                                                                         \
-		return 0;                                                                          \
-	} while (0)
+/* How long it is shows when it is whole, so what is small is put together outside the ring. */
+static __always_inline int emit_small(struct work *w)
+{
+	struct clew_segment *e = (void *)w->gathered;
+	__u64 n = gather(e, w, CLEW_SMALL);
+
+	w->cut.n = n;
+	asm volatile("" : "+r"(n)); /* as in SEGMENT_OF */
+	if (n > CLEW_SMALL)
+		return 0;
+	segment_fill(e, &w->cut, n);
+	if (bpf_ringbuf_output(&events, e, sizeof(*e) + n, BPF_RB_NO_WAKEUP))
+		return -1;
+	count_exact(CLEW_STAT_EMITTED);
+	return 0;
+}
+
+static __always_inline int emit_large(struct work *w)
+{
+	struct clew_segment *e = bpf_ringbuf_reserve(&events, sizeof(*e) + 2 * GATHER_MAX, 0);
+
+	if (!e)
+		return -1;
+	w->cut.n = gather(e, w, GATHER_MAX);
+	segment_fill(e, &w->cut, w->cut.n);
+	SUBMIT(e);
+	return 0;
+}
 
 static __always_inline int segment_emit(struct work *w)
 {
 	struct cut *cut = &w->cut;
-	const struct io *io = &w->io;
 	__u32 n = cut->n;
 
 	if (cut->scattered) {
-		if (io->ret <= CLEW_SMALL / 2)
-			GATHERED(CLEW_SMALL / 2);
-		if (io->ret <= CLEW_SMALL)
-			GATHERED(CLEW_SMALL);
-		GATHERED(GATHER_MAX);
+		if (w->io.ret <= CLEW_SMALL ? emit_small(w) : emit_large(w))
+			goto full;
+		return 0;
 	}
 	SEGMENT_OF(64);
 	SEGMENT_OF(128);

@@ -91,7 +91,7 @@ struct clew_config {
 
 	struct {
 		enum clew_capture_layer layer; /* auto */
-		uint32_t ring_bytes;	       /* 8 MiB, power of two, 64 KiB .. 1 GiB */
+		uint32_t ring_bytes;	       /* 16 MiB, power of two, 64 KiB .. 1 GiB */
 		uint32_t max_connections;      /* 65536, kernel connection table */
 		uint32_t max_processes;	       /* 16384 */
 		uint32_t request_bytes;	       /* 4096, copied of a request before it is cut */

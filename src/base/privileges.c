@@ -11,7 +11,7 @@
 
 #include "base/privileges.h"
 
-static const int kept[] = {CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH};
+static const int kept[] = {CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH, CAP_SYS_NICE};
 
 int clew_privileges__drop(char *errbuf, size_t n)
 {

@@ -2,6 +2,7 @@
 /*
  * privileges.h - after attaching, keep only what later attaching needs: CAP_BPF, CAP_PERFMON,
  * CAP_SYS_PTRACE (other processes' memory and files), CAP_DAC_READ_SEARCH (their binaries),
+ * CAP_SYS_NICE (to catch up when the ring fills),
  * and CAP_SYS_ADMIN only where the kernel has no CAP_BPF (before 5.8).
  */
 #ifndef CLEW_BASE_PRIVILEGES_H

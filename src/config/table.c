@@ -130,7 +130,7 @@ const struct config_key config_keys[] = {
 	 .choices = layers, .flag = "capture-layer",
 	 .help = "kernel hooks to attach to; auto: the cheapest that this kernel has"},
 	{CONFIG_CAPTURE, "ring_bytes", CONFIG_BYTES, CFG(capture.ring_bytes), .min = 64 * KIB,
-	 .max = GIB, .unset = "8MiB", .flags = CONFIG_POW2,
+	 .max = GIB, .unset = "16MiB", .flags = CONFIG_POW2,
 	 .help = "size of the ring buffer between kernel and clew"},
 	{CONFIG_CAPTURE, "max_connections", CONFIG_U32, CFG(capture.max_connections), .min = 64,
 	 .max = 16777216, .unset = "65536", .help = "connections that the kernel side follows"},

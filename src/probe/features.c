@@ -148,6 +148,10 @@ static const struct cap {
 	 "only processes of the same user can be looked at", false},
 	{CLEW_FEATURE_CAP_DAC_READ_SEARCH, CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH",
 	 "program files that the user may not read stay unknown", false},
+	{CLEW_FEATURE_CAP_SYS_NICE, CAP_SYS_NICE, "CAP_SYS_NICE",
+	 "clew cannot ask for more of the processor when events wait: under full load more are "
+	 "lost",
+	 false},
 };
 
 static enum clew_answer ask_cap(struct clew_features *f, enum clew_feature self, char *text)
@@ -164,7 +168,7 @@ static enum clew_answer ask_cap(struct clew_features *f, enum clew_feature self,
 	if (self == CLEW_FEATURE_CAP_DAC_READ_SEARCH && has_cap(CAP_DAC_OVERRIDE))
 		return YES("held through CAP_DAC_OVERRIDE");
 	return NO("%s: run as root, or give it: setcap "
-		  "cap_bpf,cap_perfmon,cap_sys_ptrace,cap_dac_read_search+ep CLEW%s",
+		  "cap_bpf,cap_perfmon,cap_sys_ptrace,cap_dac_read_search,cap_sys_nice+ep CLEW%s",
 		  c->without,
 		  geteuid() ? "" : " (root without it: a container needs --cap-add or privileged)");
 }
@@ -545,6 +549,8 @@ static const struct feature {
 	[CLEW_FEATURE_CAP_DAC_READ_SEARCH] = {"CAP_DAC_READ_SEARCH",
 					      "to read other users' program files",
 					      CLEW_NEED_USEFUL, ask_cap},
+	[CLEW_FEATURE_CAP_SYS_NICE] = {"CAP_SYS_NICE", "to catch up when the ring buffer fills",
+				       CLEW_NEED_USEFUL, ask_cap},
 	[CLEW_FEATURE_USERNS] = {"initial user namespace", "capabilities count there only",
 				 CLEW_NEED_BEHIND, ask_userns},
 	[CLEW_FEATURE_LOCKDOWN] = {"no lockdown", "a locked kernel hides its memory from BPF",

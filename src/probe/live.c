@@ -14,15 +14,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
-
-#include <bpf/libbpf.h>
 
 #include <clew/probe.h>
 
 #include "base/log.h"
 #include "probe/programs.h"
+#include "probe/ring.h"
 #include "probe/watcher.h"
 
 #define SECOND	     1000000000ULL
@@ -31,17 +31,21 @@
 #define POLL_GOAL    1024 /* records that are worth a wake-up, in a ring of 4 MiB or more */
 #define POLL_MAX     100000
 #define POLL_IDLE_US 20000 /* nothing came for a while */
+#define BEHIND_PART  8	   /* of the ring: when so much waits, clew is behind */
+#define BEHIND_NICE  (-10)
 
 struct clew_live {
 	clew_event_fn fn;
 	void *arg;
 	struct clew_programs *programs;
 	struct clew_watcher *watcher;
-	struct ring_buffer *ring;
-	int budget;	  /* events left in this poll */
+	struct clew_ring *ring;
 	int delivered;	  /* in this poll */
 	int goal;	  /* records that are worth a wake-up */
 	uint32_t idle_us; /* what is slept before the ring is looked at again */
+	size_t behind_at; /* bytes that wait in the ring */
+	bool may_hurry, hurries;
+	int nice; /* of who does not hurry */
 	uint64_t next_second, next_clock;
 };
 
@@ -94,7 +98,7 @@ static void on_info(void *arg, const struct clew_event *ev)
 	deliver(arg, ev);
 }
 
-static int on_record(void *arg, void *data, size_t size)
+static void on_record(void *arg, const void *data, size_t size)
 {
 	struct clew_live *live = arg;
 	const struct clew_event *ev = data;
@@ -102,16 +106,11 @@ static int on_record(void *arg, void *data, size_t size)
 	if (size >= sizeof(*ev) && ev->size <= size)
 		clew_watcher__event(live->watcher, ev);
 	deliver(live, ev);
-	return --live->budget > 0 ? 0 : -EAGAIN; /* what was seen is consumed either way */
 }
 
 static bool consume(struct clew_live *live, int max)
 {
-	int before = live->delivered;
-
-	live->budget = max;
-	ring_buffer__consume(live->ring);
-	return live->delivered > before;
+	return clew_ring__consume(live->ring, max, on_record, live) > 0;
 }
 
 /* Longer while fewer records than the goal came, shorter when more did. */
@@ -125,6 +124,25 @@ static void next_sleep(struct clew_live *live)
 		live->idle_us = POLL_IDLE_US;
 	if (live->idle_us < POLL_BUSY_US)
 		live->idle_us = POLL_BUSY_US;
+}
+
+/*
+ * Who is behind asks for more of the processor until little waits: a ring that nobody reads in
+ * time loses events, and that is worse than a target that has a smaller share for a moment. With
+ * more threads at work than processors this is what keeps up. 0: the calling thread alone.
+ */
+static void hurry(struct clew_live *live)
+{
+	size_t waiting = clew_ring__waiting(live->ring);
+	bool want = waiting > (live->hurries ? live->behind_at / 4 : live->behind_at);
+
+	if (want == live->hurries || !live->may_hurry)
+		return;
+	live->may_hurry = !setpriority(PRIO_PROCESS, 0, want ? BEHIND_NICE : live->nice);
+	live->hurries = want && live->may_hurry;
+	if (!live->may_hurry)
+		clew_log(CLEW_LOG_DEBUG, "%zu bytes wait in the ring, and the nice value stays: %s",
+			 waiting, strerror(errno));
 }
 
 int clew_live__poll(struct clew_live *live, int timeout_ms, int max)
@@ -141,6 +159,7 @@ int clew_live__poll(struct clew_live *live, int timeout_ms, int max)
 		deliver_stats(live);
 	}
 	clew_watcher__take(live->watcher, on_info, live);
+	hurry(live);
 	while (!consume(live, max)) {
 		if (now_ns(CLOCK_MONOTONIC) >= until)
 			return live->delivered;
@@ -204,13 +223,15 @@ int clew_live__new(const struct clew_config *cfg, clew_event_fn fn, void *arg,
 	live->goal = (int)(cfg->capture.ring_bytes / 4096);
 	if (live->goal > POLL_GOAL)
 		live->goal = POLL_GOAL;
+	live->behind_at = cfg->capture.ring_bytes / BEHIND_PART;
+	live->nice = getpriority(PRIO_PROCESS, 0);
+	live->may_hurry = live->nice > BEHIND_NICE;
 	err = clew_programs__load(cfg, &live->programs, errbuf, n);
 	if (err)
 		goto err_out;
-	live->ring =
-		ring_buffer__new(clew_programs__ring_fd(live->programs), on_record, live, NULL);
-	if (!live->ring) {
-		err = -errno;
+	err = clew_ring__new(clew_programs__ring_fd(live->programs), cfg->capture.ring_bytes,
+			     &live->ring);
+	if (err) {
 		snprintf(errbuf, n, "cannot map the ring buffer of %u bytes: %s",
 			 cfg->capture.ring_bytes, strerror(-err));
 		goto err_out;
@@ -231,8 +252,7 @@ void clew_live__free(struct clew_live *live)
 	if (!live)
 		return;
 	clew_watcher__free(live->watcher);
-	if (live->ring)
-		ring_buffer__free(live->ring);
+	clew_ring__free(live->ring);
 	clew_programs__free(live->programs);
 	free(live);
 }

@@ -198,15 +198,6 @@ static void choose(struct clew_programs *pr, const struct btf *btf, const struct
 	}
 }
 
-static uint32_t pow2_at_least(uint32_t v)
-{
-	uint32_t p = 4096;
-
-	while (p < v && p < (1U << 30))
-		p <<= 1;
-	return p;
-}
-
 static void configure(struct clew_programs *pr, const struct clew_config *cfg,
 		      const struct layer *layer)
 {
@@ -218,7 +209,7 @@ static void configure(struct clew_programs *pr, const struct clew_config *cfg,
 	c->watch_exec = cfg->select.exes.n || cfg->select.cgroups.n || cfg->select.containers.n ||
 			cfg->select.all;
 	c->watch_listen = cfg->select.nr_ports > 0;
-	bpf_map__set_max_entries(pr->skel->maps.events, pow2_at_least(cfg->capture.ring_bytes));
+	bpf_map__set_max_entries(pr->skel->maps.events, cfg->capture.ring_bytes);
 	bpf_map__set_max_entries(pr->skel->maps.conns, cfg->capture.max_connections);
 	bpf_map__set_max_entries(pr->skel->maps.threads, cfg->capture.max_connections);
 	bpf_map__set_max_entries(pr->skel->maps.procs, cfg->capture.max_processes);

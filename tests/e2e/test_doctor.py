@@ -87,7 +87,7 @@ def test_truth_of_features():
         caps = int(re.search(r"CapEff:\s*(\w+)", f.read()).group(1), 16)
     rows = []
     for name, bit in (("CAP_BPF", 39), ("CAP_PERFMON", 38), ("CAP_SYS_PTRACE", 19),
-                      ("CAP_DAC_READ_SEARCH", 2)):
+                      ("CAP_DAC_READ_SEARCH", 2), ("CAP_SYS_NICE", 23)):
         want = "yes" if caps >> bit & 1 else "no"
         got = feature(report, name)["answer"]
         rows.append((name, got, want, got == want))

@@ -234,6 +234,17 @@ void bpf_ringbuf_submit(void *record, __u64 flags)
 	native.nr_events++;
 }
 
+long bpf_ringbuf_output(void *ring, void *data, __u64 size, __u64 flags)
+{
+	void *record = bpf_ringbuf_reserve(ring, size, flags);
+
+	if (!record)
+		return -11;
+	memcpy(record, data, size);
+	bpf_ringbuf_submit(record, flags);
+	return 0;
+}
+
 __u64 bpf_get_current_task(void)
 {
 	return (__u64)&native.task;

@@ -28,6 +28,7 @@ long bpf_probe_read_user(void *to, __u32 n, const void *from);
 long bpf_probe_read_kernel(void *to, __u32 n, const void *from);
 void *bpf_ringbuf_reserve(void *ring, __u64 size, __u64 flags);
 void bpf_ringbuf_submit(void *record, __u64 flags);
+long bpf_ringbuf_output(void *ring, void *data, __u64 size, __u64 flags);
 __u64 bpf_get_current_task(void);
 struct task_struct *bpf_get_current_task_btf(void);
 long bpf_task_pt_regs(struct task_struct *task);

@@ -18,7 +18,7 @@ static void test_defaults(void **state)
 	assert_int_equal(c->retention_days, 30);
 	assert_int_equal(c->log_level, CLEW_LOG_INFO);
 	assert_int_equal(c->capture.layer, CLEW_LAYER_AUTO);
-	assert_int_equal(c->capture.ring_bytes, 8 << 20);
+	assert_int_equal(c->capture.ring_bytes, 16 << 20);
 	assert_int_equal(c->capture.max_connections, 65536);
 	assert_int_equal(c->capture.max_processes, 16384);
 	assert_int_equal(c->capture.request_bytes, 4096);

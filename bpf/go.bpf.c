@@ -140,11 +140,20 @@ __noinline __u64 go_room(__u64 mcache, __u64 at)
 	return 0;
 }
 
-/* The object behind a captured word, if that is a pointer to a small one that is new: is it? */
-static __always_inline bool go_deep(__u64 mcache, __u64 at, __u64 *deep)
+/*
+ * The object behind a captured word, if that is a pointer to a small one that is new, or to one
+ * that the starter gave before: who waited for a place goes on wherever one is free, and that
+ * processor allocates from other spans. How much of it was read.
+ */
+static __always_inline __u64 go_deep(__u64 mcache, __u64 at, const struct clew_go_born *starter,
+				     __u64 *deep)
 {
 	__u64 n = go_room(mcache, at);
 
+	if (!n && starter && starter->gave[0] == at)
+		n = starter->room[0];
+	if (!n && starter && starter->gave[1] == at)
+		n = starter->room[1];
 	if (n > sizeof(__u64) * CLEW_GO_DEEP)
 		n = sizeof(__u64) * CLEW_GO_DEEP;
 	asm volatile("" : "+r"(n));
@@ -163,7 +172,8 @@ int clew_go_spawn(struct pt_regs *ctx)
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct clew_proc *p = bpf_map_lookup_elem(&procs, &tgid);
 	__u64 m, mcache, fn, n, newg = GO_ARG2(ctx);
-	struct clew_go_born b = {};
+	struct clew_go_born b = {}, *starter = NULL;
+	__u64 room[2] = {};
 	struct clew_go_key key;
 
 	count_hit(tgid, CLEW_SET_GO_SPAWN);
@@ -189,10 +199,29 @@ int clew_go_spawn(struct pt_regs *ctx)
 	    !bpf_probe_read_user(b.word, n, (void *)(fn + sizeof(__u64)))) {
 		/* behind a type's address stands an interface's value: a context would have its
 		 * own channel, for which many wait */
-		if (go_deep(mcache, b.word[0], b.deep[0]))
-			go_deep(mcache, b.word[1], b.deep[1]);
+		starter = go_born_of(b.parent);
+		if (starter && starter->image != b.image)
+			starter = NULL;
+		room[0] = go_deep(mcache, b.word[0], starter, b.deep[0]);
+		if (room[0])
+			room[1] = go_deep(mcache, b.word[1], starter, b.deep[1]);
 	}
 	bpf_map_update_elem(&go_born, &key, &b, BPF_ANY);
+	if (!room[0])
+		return 0;
+	if (!starter) {
+		struct clew_go_key by = go_key(b.parent);
+
+		b.parent = 0;
+		bpf_map_update_elem(&go_born, &by, &b, BPF_ANY);
+		starter = bpf_map_lookup_elem(&go_born, &by);
+	}
+	if (starter) {
+		starter->gave[0] = b.word[0];
+		starter->gave[1] = b.word[1];
+		starter->room[0] = room[0];
+		starter->room[1] = room[1];
+	}
 	return 0;
 }
 
@@ -328,7 +357,7 @@ __noinline int go_ancestors(__u64 goid, __u64 image, __u64 conn_id, int answer)
 
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < CLEW_GO_LEVELS; i++) {
-		if (!b || b->image != image || b->serves)
+		if (!b || b->image != image || b->serves || !b->parent)
 			break;
 		chain[i & (CLEW_GO_LEVELS - 1)] = b->parent;
 		n++;

@@ -189,10 +189,13 @@ struct clew_go_key {
 struct clew_go_born {
 	__u64 image;		   /* which program, of all that ran under the pid */
 	__u64 parent_g;		   /* address: whose goroutine that is now must be asked anew */
-	__u64 parent;		   /* goroutine id */
+	__u64 parent;		   /* goroutine id; 0: it is here for what it gave */
 	__u64 serves;		   /* a ServeHTTP ran on it: nothing above it matters */
 	__u64 word[CLEW_GO_WORDS]; /* captured by its closure */
 	__u64 deep[2][CLEW_GO_DEEP];
+	/* what it gave the goroutine that it started last: the first two objects, and how many
+	 * bytes from there on are theirs, 0: not known */
+	__u64 gave[2], room[2];
 };
 
 /* Value of map `go_calls`, key: pid and address of a persistConn, as in struct clew_go_key. */

@@ -11,8 +11,7 @@ def start(env, case):
 ROW = Row("Go libraries", start, [
     Case(["conc"], "conc"),
     Case(["flight", "slots"], "singleflight and semaphore"),
-    # A few calls find who started them on the way from one wait to the next
-    Case(["errgroup", "concpool"], "errgroup and conc, limited", recall=0.95),
+    Case(["errgroup", "concpool"], "errgroup and conc, limited"),
     # The channel that the request waits for is three pointers away from what its goroutine holds
     Case(["flightchan"], "singleflight by channel", recall=0.0),
     Case(["batch"], "batches", recall=0.0),  # an item does not say whose it is

@@ -147,11 +147,11 @@ def test_clock_step():
             loads.append(apps.load(env, leaf.port, conc=8, count=200, prefix="/l"))
         spans, ledger = run.stop()
         client = {r["path"]: (r["end"] - r["start"]) / 1e6 for x in loads for r in x.records()}
-        off = [s for s in spans if abs(s.ms - client[s.path]) > max(20, client[s.path] * 0.5)]
+        off = [s for s in spans if abs(s.ms - client[s.path]) > 1000]
         n = sum(x.summary["done"] for x in loads)
         case.proofs([unharmed(loads), bounded(run), *balanced(ledger),
                      ("spans", len(spans), n, len(spans) == n),
-                     ("durations that are no durations", len(off), "0 beyond 20 ms and 50 %",
+                     ("durations that are no durations", len(off), "0 off by a second, of a step of an hour",
                       not off)])
 
 

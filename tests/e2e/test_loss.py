@@ -9,9 +9,7 @@ from harness.clew import Clew  # noqa: E402
 from harness.proc import Env  # noqa: E402
 
 COUNT = int(os.environ.get("LOSS_COUNT", "1000000"))
-
-
-STOLEN_MS = 100  # of a processor in one run: the host's other guests were served, not clew
+STOLEN_MS = 100  # of the processors in one run: the host's other guests were served, not clew
 TRIES = 3
 
 
@@ -21,8 +19,9 @@ def stolen_ms():
         return int(f.readline().split()[8]) * 1000 // os.sysconf("SC_CLK_TCK")
 
 
-def full_rate(count, workers, threads, conns):
-    """The proofs of one run, and the ms that the host took meanwhile."""
+def full_rate(count, workers, threads, conns, final):
+    """One run; False: it lost events while the host took processors away, and says nothing about
+    clew. The final one is judged whatever the host did."""
     before = stolen_ms()
     with Env() as env:
         front = apps.nginx(env, workers=workers,
@@ -41,14 +40,20 @@ def full_rate(count, workers, threads, conns):
         peak = run.peak_kb()
         cpu = run.cpu()
         _, ledger = run.stop()
-    seen = ledger["exchanges"]["seen"]
-    spans = ledger["exchanges"]["spans"]
-    exported = sum(ledger["spans"]["exported"].values())
-    # wrk ends with requests under way: up to one per connection and run is not in its count
-    room = conns * (len(rate) + 1)
-    dropped = {k: v for k, v in ledger["events"]["dropped"].items() if v}
-    unanswered = sum(v for k, v in ledger["exchanges"]["dropped"].items())
-    return [("requests counted by the client", done, f">= {count}", done >= count),
+        dropped = {k: v for k, v in ledger["events"]["dropped"].items() if v}
+        stolen = stolen_ms() - before
+        if dropped.keys() == {"ring_full"} and stolen >= STOLEN_MS and not final:
+            print(f"    again: {dropped} while the host took {stolen} ms of the processors",
+                  flush=True)
+            return False
+        seen = ledger["exchanges"]["seen"]
+        spans = ledger["exchanges"]["spans"]
+        exported = sum(ledger["spans"]["exported"].values())
+        # wrk ends with requests under way: up to one per connection and run is not in its count
+        room = conns * (len(rate) + 1)
+        unanswered = sum(v for k, v in ledger["exchanges"]["dropped"].items())
+        case.proofs([
+            ("requests counted by the client", done, f">= {count}", done >= count),
             ("errors of the client", lost_at_client, 0, lost_at_client == 0),
             ("rate", f"{max(rate):.0f}/s with clew attached", "-", True),
             ("spans built", spans, f">= {done}", spans >= done),
@@ -60,21 +65,14 @@ def full_rate(count, workers, threads, conns):
              exported == ledger["spans"]["built"]),
             ("events dropped", dropped, "{}", not dropped),
             ("RSS", f"{peak / 1024:.1f} MB", "<= 128 MB at the full rate", peak <= 128 * 1024),
-            ("CPU per span", f"{cpu / max(1, spans) * 1e6:.2f} us", "reported", True)
-            ], stolen_ms() - before
+            ("CPU per span", f"{cpu / max(1, spans) * 1e6:.2f} us", "reported", True)])
+    return True
 
 
 def prove(*args):
-    """A run in which the host took the processors away says nothing about clew if it loses
-    events: it is said and made again."""
-    for _ in range(TRIES):
-        rows, stolen = full_rate(*args)
-        lossless = all(ok for *_, ok in rows)
-        if lossless or stolen < STOLEN_MS:
-            break
-        print(f"  the host took {stolen} ms of the processors; failed in it: " +
-              "; ".join(f"{name}: {got}" for name, got, _, ok in rows if not ok), flush=True)
-    case.proofs(rows)
+    for left in reversed(range(TRIES)):
+        if full_rate(*args, final=not left):
+            return
 
 
 def test_nginx_full_rate():

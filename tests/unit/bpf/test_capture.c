@@ -129,13 +129,27 @@ static void test_head_in_two_buffers(void **state)
 {
 	const struct clew_segment *seg;
 	struct native_sock s;
+	char body[2001];
+	__u32 n;
 
 	(void)state;
 	start(&s, NATIVE_64, true);
 	assert_non_null(play(&s, CLEW_RECV, GET, NULL));
 	seg = play(&s, CLEW_SEND, "HTTP/1.1 200 OK\r\n", "Content-Length: 2\r\n\r\nok");
-	assert_int_equal(seg->cap, seg->len);
-	assert_memory_equal(seg->data, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", seg->cap);
+	n = seg->cap;
+	assert_int_equal(n, seg->len);
+	assert_memory_equal(seg->data, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", n);
+	assert_int_equal(seg->h.size, sizeof(*seg) + n);
+	assert_int_equal(native_stat(CLEW_STAT_EMITTED), 3); /* with the connection */
+	/* it is paid from the budget, and counted where the ring has no room */
+	memset(body, 'b', 2000);
+	body[2000] = 0;
+	assert_int_equal(play(&s, CLEW_SEND, body, NULL)->cap, 1024 - n);
+	assert_non_null(play(&s, CLEW_RECV, GET, NULL));
+	native.ring_full = true;
+	assert_null(play(&s, CLEW_SEND, "HTTP/1.1 200 OK\r\n", "Content-Length: 2\r\n\r\nok"));
+	assert_int_equal(native_stat(CLEW_STAT_DROP_RING_FULL), 1);
+	assert_int_equal(native_stat(CLEW_STAT_DROP_SEGMENTS), 1);
 	native_fini();
 }
 
